@@ -1,0 +1,162 @@
+/* What somebody asked for, decoded and nothing else: no defaults that depend on the host, no decisions. The CLI fills it from text
+ * or JSON, the broker from the wire; spec_check judges it the same way in both. Strings live in the arena of whoever filled it;
+ * a NULL string is "not given". Sizes are bytes. The order of zones is the order on the command line. */
+#pragma once
+#include "model/limits.h"
+#include "model/nodeset.h"
+
+enum hotplug_method {
+	HOTPLUG_ACPI,
+	HOTPLUG_VIRTIO_MEM,
+};
+
+/* A toggle that may be absent: zones inherit from --memory what they do not say. */
+enum tri {
+	TRI_UNSET,
+	TRI_OFF,
+	TRI_ON,
+};
+
+enum host_policy {
+	HOST_POLICY_UNSET, /* no host node named: the kernel's default */
+	HOST_POLICY_BIND,
+	HOST_POLICY_PREFERRED,
+	HOST_POLICY_INTERLEAVE,
+	HOST_POLICY_LOCAL,
+};
+
+/* The part that --memory and --memory-zone share. */
+struct mem_opts {
+	uint64_t size;
+	enum tri shared;
+	enum tri hugepages;
+	uint64_t hugepage_size; /* 0: not given */
+	enum tri prefault;
+	enum tri thp;
+	enum tri mergeable;
+	enum tri reserve;
+	bool has_hotplug_size; /* an explicit 0 is an error, so absence needs its own bit */
+	uint64_t hotplug_size;
+	bool has_hotplugged_size;
+	uint64_t hotplugged_size;
+};
+
+struct memory_spec {
+	bool given;    /* --memory appeared at all */
+	bool has_size; /* size= appeared */
+	struct mem_opts o;
+	enum hotplug_method hotplug_method;
+};
+
+struct zone_spec {
+	const char *id;
+	bool has_size;
+	struct mem_opts o;
+	const char *file; /* path as given; the object itself travels as an fd */
+	struct nodeset host_nodes;
+	enum host_policy host_policy;
+	bool host_node_given; /* host_numa_node= or host_numa_nodes= appeared */
+};
+
+struct distance_spec {
+	uint32_t to; /* guest_numa_id of the destination */
+	uint8_t value;
+};
+
+/* Lists point into the arena. cpus are vCPU ids; 32 bits so that "no such vCPU" can be said about any number that was written. */
+struct numa_spec {
+	bool has_id;
+	uint32_t guest_numa_id;
+	size_t n_cpus, n_distances, n_zones, n_epc, n_segments;
+	uint32_t *cpus;
+	struct distance_spec *distances;
+	const char **zones;
+	const char **epc;
+	uint32_t *segments;
+};
+
+struct epc_spec {
+	const char *id;
+	bool has_size;
+	uint64_t size;
+	enum tri prefault;
+};
+
+/* --cpus affinity=[vcpu@[host cpus]] */
+struct affinity_spec {
+	uint32_t vcpu;
+	struct nodeset host_cpus;
+};
+
+struct cpus_spec {
+	bool given;
+	uint32_t boot; /* 0: not given, means 1 */
+	uint32_t max;  /* 0: not given, means boot */
+	bool has_topology;
+	uint16_t threads_per_core, cores_per_die, dies_per_package, packages;
+	size_t n_affinity;
+	struct affinity_spec *affinity;
+};
+
+enum serial_mode {
+	SERIAL_UNSET, /* tty when attached (run), kept for `console` otherwise */
+	SERIAL_OFF,   /* no device */
+	SERIAL_NULL,  /* a device whose output is dropped */
+	SERIAL_TTY,   /* the attached client, and `console` */
+	SERIAL_FILE,
+};
+
+enum device_kind {
+	DEVICE_DISK,
+	DEVICE_NET,
+	DEVICE_FS,
+};
+
+/* Validated and planned now, refused at create until their issue lands. */
+struct device_spec {
+	enum device_kind kind;
+	const char *id;
+	const char *path;   /* disk image */
+	const char *socket; /* vhost-user socket */
+	const char *tag;    /* fs */
+	const char *mac;    /* net */
+	enum tri vhost_user;
+	enum tri readonly;
+	enum tri direct;
+	uint32_t num_queues; /* 0: not given */
+	uint32_t queue_size; /* 0: not given */
+	uint32_t mtu;
+	uint32_t pci_segment;
+};
+
+struct vm_spec {
+	const char *name; /* NULL: the broker picks one */
+	struct memory_spec memory;
+	size_t n_zones;
+	struct zone_spec zones[LIM_ZONES];
+	size_t n_nodes;
+	struct numa_spec nodes[LIM_NODES];
+	size_t n_epc;
+	struct epc_spec epc[LIM_EPC];
+	size_t n_devices;
+	struct device_spec devices[LIM_DEVICES];
+	bool has_segments;
+	uint32_t num_pci_segments; /* valid if has_segments, otherwise 1 is meant */
+	struct cpus_spec cpus;
+	const char *kernel;    /* path for people; the file travels as an fd. NULL: the embedded guest */
+	const char *initramfs;
+	const char *cmdline;
+	enum serial_mode serial;
+	const char *serial_file;
+};
+
+/* shared= after the rules: huge pages and shared files are shared whatever the toggle says. */
+static inline bool mem_opts_huge(const struct mem_opts *o)
+{
+	return o->hugepages == TRI_ON;
+}
+
+static inline bool mem_opts_shared(const struct mem_opts *o)
+{
+	return o->shared == TRI_ON || mem_opts_huge(o);
+}
