@@ -1,0 +1,36 @@
+/* Putting memory where the plan says: bind, advise, populate with many threads, and look where the pages are. Used by memsrv for
+ * objects and by the worker for anonymous zones during its start. Calls the kernel directly (mbind, move_pages,
+ * sched_setaffinity): no library, so that both stay static and small. */
+#pragma once
+#include "base/arena.h"
+#include "bulkhead/err.h"
+#include "model/mem_plan.h"
+#include "wire/wire.h"
+
+/* Applies the zone's NUMA policy to a mapping of it. A zone without host nodes is left alone. */
+int place_bind(void *at, uint64_t len, const struct plan_zone *z, struct err *e);
+
+/* MADV_HUGEPAGE / NOHUGEPAGE, MADV_MERGEABLE, MADV_DONTDUMP, MADV_DONTFORK as the zone asks; before populating. */
+int place_advise(void *at, uint64_t len, const struct plan_zone *z, struct err *e);
+
+struct place_job {
+	void *at;
+	uint64_t len;
+	const struct plan_zone *zone;
+	uint16_t index; /* the zone's number, for progress */
+};
+
+/* Called from one thread at most every 100 ms and once at the end. */
+typedef void place_progress_fn(void *arg, uint16_t zone, uint64_t done, uint64_t total);
+
+/* Populates all jobs at once, each job's threads pinned to the zone's host_cpus. threads: 0 means one per usable CPU, at most 16 per zone.
+ * On failure names the zone and how far it came; pages already there are the caller's to drop (it owns the object). */
+int place_populate(const struct place_job *jobs, size_t n, unsigned threads, place_progress_fn *progress, void *arg,
+		   struct err *e);
+
+/* Where each page of the mapping is now, page by page (move_pages without moving). The report's arrays come from a. */
+int place_census(const void *at, uint64_t len, const struct plan_zone *z, uint16_t index, struct arena *a,
+		 struct zone_report *ret, struct err *e);
+
+/* A bound zone whose census shows a page on another node is an error that names zone, node and count. */
+int place_verify(const struct zone_report *r, const struct plan_zone *z, struct err *e);

@@ -1,0 +1,103 @@
+/* CLI <-> broker. Decoded forms; strings and arrays live in the arena given to decode. codec_control.c is the only file that
+ * knows the protobuf types behind them. */
+#pragma once
+#include "wire/wire.h"
+
+enum ctl_op {
+	CTL_CREATE = 1, /* spec and fds; with boot: starts it too (what `run` sends) */
+	CTL_BOOT,
+	CTL_LIST,
+	CTL_INFO,
+	CTL_PAUSE,
+	CTL_RESUME,
+	CTL_STOP,
+	CTL_DELETE,
+	CTL_CONSOLE, /* one FD_ROLE_CONSOLE */
+	CTL_WAIT,    /* CTL_EVENT_ENDED comes on this connection when the VM ends */
+	CTL_REPLY = 64,
+	CTL_EVENT,
+};
+
+/* Edges are a const table in model/vm_state.c. */
+enum vm_state {
+	VM_NEW = 1,  /* accepted, nothing made */
+	VM_MEMORY,   /* memsrv is at work or has finished */
+	VM_CREATED,  /* worker ready, vCPUs not started */
+	VM_RUNNING,
+	VM_PAUSED,
+	VM_STOPPED,  /* no worker; memory kept; can be booted again or deleted */
+	VM_ENDING,   /* being taken down */
+};
+
+struct ctl_request {
+	uint32_t serial;
+	enum ctl_op op;
+	const char *vm; /* name or decimal id; every op but CREATE and LIST */
+	/* CREATE */
+	struct vm_spec *spec;
+	bool boot;
+	bool attached; /* the VM lives no longer than this connection */
+	size_t n_tags;
+	struct fd_tag tags[CHAN_FDS_MAX];
+};
+
+struct ctl_zone_info {
+	const char *id;
+	enum backing backing;
+	uint64_t size, page_size, hotplug_size, requested_size, plugged_size;
+	uint32_t guest_numa_id;
+	enum host_policy host_policy;
+	size_t n_nodes;
+	struct node_pages *nodes; /* resident now */
+};
+
+struct ctl_vm_info {
+	uint32_t id;
+	const char *name;
+	uint32_t owner_uid;
+	enum vm_state state;
+	uint32_t vcpus;
+	uint64_t memory; /* boot bytes over all zones */
+	int32_t worker_pid, memsrv_pid; /* as the broker sees them; 0: none */
+	uint64_t age_ms;
+	uint64_t resets; /* how often the guest reset itself */
+	bool has_end;
+	struct end_report end;
+	size_t n_zones; /* INFO only */
+	struct ctl_zone_info *zones;
+	const char *isolation; /* INFO only: "full", or a sentence on what is weaker here */
+};
+
+struct ctl_reply {
+	uint32_t serial;
+	int32_t code;     /* 0 or negative errno */
+	const char *text; /* for people, on failure */
+	struct diags *diags; /* NULL or what spec_check said */
+	size_t n_vms;
+	struct ctl_vm_info *vms;
+};
+
+enum ctl_event_kind {
+	CTL_EVENT_STATE = 1,
+	CTL_EVENT_PROGRESS, /* populating: done of total bytes of a zone */
+	CTL_EVENT_ENDED,
+};
+
+struct ctl_event {
+	enum ctl_event_kind kind;
+	uint32_t vm_id;
+	const char *name;
+	enum vm_state state;
+	const char *zone;
+	uint64_t done, total;
+	struct end_report end;
+};
+
+/* Encoders write a whole message with header into buf (cap bytes). -EMSGSIZE if it does not fit. Decoders check every bound, enum and
+ * string, allocate from a only, and leave *ret untouched on failure (-EPROTO, -ENOBUFS). */
+int ctl_request_encode(const struct ctl_request *r, void *buf, size_t cap, size_t *ret_len, struct err *e);
+int ctl_request_decode(const struct chan_msg *m, struct arena *a, struct ctl_request *ret, struct err *e);
+int ctl_reply_encode(const struct ctl_reply *r, void *buf, size_t cap, size_t *ret_len, struct err *e);
+int ctl_reply_decode(const struct chan_msg *m, struct arena *a, struct ctl_reply *ret, struct err *e);
+int ctl_event_encode(const struct ctl_event *ev, void *buf, size_t cap, size_t *ret_len, struct err *e);
+int ctl_event_decode(const struct chan_msg *m, struct arena *a, struct ctl_event *ret, struct err *e);

@@ -1,0 +1,85 @@
+/* The frame of every message between our processes: a fixed header, then one protobuf message whose type follows from op.
+ * The header is judged (op known? allowed? size? fds?) before a single byte of the body is parsed. */
+#pragma once
+#include "base/arena.h"
+#include "bulkhead/err.h"
+#include "chan/chan.h"
+#include "model/mem_plan.h"
+#include "model/vm_spec.h"
+
+#define WIRE_MAGIC 0x6b42u
+#define WIRE_VERSION 1u
+
+struct wire_hdr {
+	uint16_t magic;
+	uint16_t version;
+	uint16_t op;
+	uint16_t zero;
+	uint32_t serial; /* the requester's number; a reply repeats it; 0 on events */
+};
+
+/* What a file descriptor in a message is. The i-th tag names the i-th fd. */
+enum fd_role {
+	FD_ROLE_KVM = 1,
+	FD_ROLE_KERNEL,
+	FD_ROLE_INITRAMFS,
+	FD_ROLE_CONSOLE,     /* a SOCK_STREAM socket carrying the serial line, bytes in both directions */
+	FD_ROLE_SERIAL_FILE, /* output only, opened O_WRONLY|O_APPEND by the client */
+	FD_ROLE_ZONE,        /* index: zone; the object memsrv made, or the granted file */
+	FD_ROLE_ZONE_FILE,   /* index: zone; a file that the client opened for file= */
+};
+
+struct fd_tag {
+	enum fd_role role;
+	uint16_t index;
+};
+
+/* Pages of one zone on one host node. node -1: not there (never touched). */
+struct node_pages {
+	int32_t node;
+	uint64_t pages;
+};
+
+struct zone_report {
+	uint16_t zone;
+	uint64_t page_size;
+	size_t n;
+	struct node_pages *nodes; /* arena */
+};
+
+/* How a VM ended. */
+enum end_cause {
+	END_POWEROFF = 1,   /* the guest switched itself off */
+	END_RESET,          /* the guest asked for a reset; the broker starts the machine again */
+	END_STOPPED,        /* somebody with the right to asked */
+	END_TRIPLE_FAULT,
+	END_BAD_ACCESS,     /* the guest touched an address or port that the plan gives to nobody, in a way that cannot be ignored */
+	END_KVM_INTERNAL,   /* KVM could not go on: emulation failure and the like */
+	END_KVM_ERROR,      /* KVM_RUN itself failed */
+	END_HOST_MEMORY,    /* the host took guest memory away (SIGBUS, hardware poison) */
+	END_WORKER_DIED,    /* killed, crashed or broke its sandbox's rules */
+	END_MEMSRV_DIED,
+	END_CLIENT_GONE,    /* an attached run lost its client */
+	END_BROKER_GONE,
+};
+
+#define END_INSN_MAX 15u
+
+struct end_report {
+	enum end_cause cause;
+	uint32_t vcpu;
+	char detail[256];  /* one sentence for people */
+	bool has_regs;
+	uint64_t rax, rbx, rcx, rdx, rsi, rdi, rsp, rbp, r8, r9, r10, r11, r12, r13, r14, r15, rip, rflags;
+	uint64_t cr0, cr2, cr3, cr4, efer;
+	uint16_t cs, ss;
+	uint8_t n_insn;
+	uint8_t insn[END_INSN_MAX]; /* bytes at rip, as far as they could be read */
+	bool has_access;
+	uint64_t access_addr;
+	uint32_t access_len;
+	bool access_write;
+};
+
+/* Reads the header out of a received message. -EPROTO if it is none of ours. */
+int wire_peek(const struct chan_msg *m, struct wire_hdr *ret_hdr);

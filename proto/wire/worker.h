@@ -1,0 +1,69 @@
+/* Broker <-> worker. */
+#pragma once
+#include "wire/wire.h"
+
+enum wk_op {
+	/* to the worker */
+	WK_GRANT = 256, /* once, first: everything it will ever have, but for consoles */
+	WK_START,
+	WK_PAUSE,
+	WK_RESUME,
+	WK_STOP,
+	WK_CONSOLE, /* one FD_ROLE_CONSOLE: replaces the attached console */
+	WK_QUERY,
+	/* from the worker */
+	WK_READY = 288, /* machine built, sandbox closed, vCPUs not started; reports of the anonymous zones it populated */
+	WK_PROGRESS,
+	WK_STATE,  /* after START, PAUSE, RESUME took effect */
+	WK_STATS,  /* answer to QUERY */
+	WK_FAILED, /* before READY: could not build the machine */
+	WK_ENDED,  /* it exits after this */
+};
+
+struct wk_grant {
+	struct mem_plan *plan;
+	uint32_t vcpus_boot, vcpus_max;
+	uint16_t threads_per_core, cores_per_die, dies_per_package, packages; /* all 0: flat */
+	size_t n_affinity;
+	struct affinity_spec *affinity;
+	const char *cmdline;
+	enum serial_mode serial;
+	bool start; /* run at once after READY */
+	size_t n_tags;
+	struct fd_tag tags[CHAN_FDS_MAX];
+};
+
+struct wk_reports {
+	size_t n;
+	struct zone_report *reports;
+};
+
+struct wk_progress {
+	uint16_t zone;
+	uint64_t done, total;
+};
+
+struct wk_state {
+	bool running; /* false: paused */
+};
+
+struct wk_failed {
+	int32_t code;
+	const char *text;
+};
+
+struct wk_msg {
+	enum wk_op op;
+	uint32_t serial;
+	union {
+		struct wk_grant grant;
+		struct wk_reports reports; /* READY, STATS */
+		struct wk_progress progress;
+		struct wk_state state;
+		struct wk_failed failed;
+		struct end_report ended;
+	} u;
+};
+
+int wk_encode(const struct wk_msg *m, void *buf, size_t cap, size_t *ret_len, struct err *e);
+int wk_decode(const struct chan_msg *m, struct arena *a, struct wk_msg *ret, struct err *e);
