@@ -1,0 +1,32 @@
+/* The fixed part of the machine that every guest sees: ports, interrupt lines and addresses below 4 GiB. One place for the worker that
+ * emulates them, the plan that keeps RAM away from them, the ACPI tables that name them and the probe guest that uses them. */
+#pragma once
+
+#define PLAT_RAM_LOW_END 0xc0000000u /* RAM is [0, 3 GiB) and from 4 GiB up */
+#define PLAT_PCI32_START 0xc0000000u /* 32-bit PCI windows of all segments */
+#define PLAT_PCI32_END 0xe8000000u
+#define PLAT_ECAM_START 0xe8000000u /* one bus, hence 1 MiB, per segment */
+#define PLAT_ECAM_PER_SEGMENT 0x100000u
+#define PLAT_FIXED_START 0xfec00000u /* IOAPIC, LAPIC, and what firmware keeps for itself up to 4 GiB */
+#define PLAT_FIXED_END 0x100000000ull
+#define PLAT_IOAPIC_ADDR 0xfec00000u
+#define PLAT_IOAPIC_PINS 24u
+#define PLAT_LAPIC_ADDR 0xfee00000u
+#define PLAT_KVM_IDENTITY_MAP 0xfeffc000u /* Intel without unrestricted guest: one page */
+#define PLAT_KVM_TSS 0xfeffd000u          /* and three more */
+
+/* Below 1 MiB: what a stock kernel expects to find, and what it must not use as RAM. */
+#define PLAT_EBDA_START 0x9fc00u
+#define PLAT_ACPI_START 0xe0000u /* RSDP and tables */
+#define PLAT_LOW_END 0x100000u
+
+#define PLAT_PORT_COM1 0x3f8u /* 16550A, 8 ports */
+#define PLAT_IRQ_COM1 4u
+#define PLAT_PORT_CMOS 0x70u /* index, 0x71 data */
+#define PLAT_PORT_I8042 0x64u /* command 0xfe: reset */
+#define PLAT_PORT_RESET 0xcf9u /* value 0x06: reset; FADT RESET_REG */
+#define PLAT_RESET_VALUE 0x06u
+#define PLAT_PORT_SLEEP_CONTROL 0x600u /* ACPI 4.8.3.7: SLP_TYPx bits 2-4, SLP_EN bit 5 */
+#define PLAT_PORT_SLEEP_STATUS 0x601u
+#define PLAT_SLP_TYP_S5 5u
+#define PLAT_IRQ_GED 5u /* generic event device: power button and later memory hotplug */
