@@ -25,7 +25,8 @@ struct plan_zone {
 	struct nodeset host_nodes; /* empty: anywhere */
 	struct nodeset host_cpus;  /* CPUs of those nodes, for populating threads; empty: any */
 	uint32_t guest_node;       /* index into mem_plan.nodes, 0 when there is no NUMA description */
-	uint64_t hotplug_size, hotplugged_size, block_size; /* 0 without hotplug */
+	/* All 0 without hotplug. block_size is the smallest step: 2 MiB or the page size with virtio-mem, 128 MiB or the page size with ACPI. */
+	uint64_t hotplug_size, hotplugged_size, block_size;
 	gspan_t hotplug;           /* window; len == hotplug_size rounded up to the alignment */
 };
 
@@ -94,14 +95,19 @@ int plan_build(const struct vm_spec *spec, const struct host_facts *host, struct
  * range, enums in range, strings terminated. Returns 0 or -EINVAL with the first violation in *e. plan_check.c */
 int plan_check(const struct mem_plan *plan, struct err *e);
 
-/* What the plan takes from a host: one row per (node, page size). node -1: any node. */
+/* What the plan takes from a host: one row per (set of nodes, page size). Give it host facts from whose free counts everything promised
+ * elsewhere has been taken off, and `missing` is the answer whether this plan still fits: rows that compete for the same node are judged
+ * together, not each by itself. */
 struct plan_need {
-	int host_node;
-	uint64_t page_size; /* 4 KiB or a huge page size */
-	uint64_t bytes;     /* guaranteed at create (reserve, prefault or hugepages), not the sum of all promises */
-	uint64_t bytes_lazy; /* allocated on first touch */
-	uint64_t free;      /* bytes free now on that node in that size, from host facts */
-	char zones[128];    /* "mem0,mem1" for the message */
+	int host_node;        /* the one node that must give it; -1: any of `nodes` */
+	struct nodeset nodes; /* empty: any node of the host */
+	uint64_t page_size;   /* 4 KiB or a huge page size */
+	uint64_t bytes;       /* guaranteed at create (reserve or prefault), not the sum of all promises */
+	uint64_t bytes_lazy;  /* allocated on first touch, or plugged in later at once (hotplugged_size) */
+	uint64_t free;        /* bytes free now on those nodes in that size, from host facts */
+	uint64_t missing;     /* of bytes, what the nodes cannot give beside the other rows; 0: fits */
+	char zones[128];      /* "mem0,mem1" for the message */
 };
-#define PLAN_NEEDS_MAX (LIM_ZONES * 2)
+#define PLAN_NEEDS_MAX LIM_ZONES
+/* Returns the number of rows; cap >= PLAN_NEEDS_MAX always suffices, with less the last rows are left out. plan_needs.c */
 size_t plan_needs(const struct mem_plan *plan, const struct host_facts *host, struct plan_need *ret, size_t cap);
