@@ -15,6 +15,7 @@
 #define LIM_CMDLINE 2047u    /* what an x86 kernel takes, without the terminator */
 #define LIM_PATH 4095u
 #define LIM_DIAGS 64u        /* problems reported in one pass */
+#define LIM_VMS 256u         /* VMs of one broker */
 #define LIM_DIMMS 8u         /* ACPI memory slots */
 
 #define HOTPLUG_ALIGN (128 * MiB) /* hotplug windows and ACPI steps: Linux's memory block on x86-64 */

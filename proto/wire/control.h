@@ -1,6 +1,7 @@
 /* CLI <-> broker. Decoded forms; strings and arrays live in the arena given to decode. codec_control.c is the only file that
  * knows the protobuf types behind them. */
 #pragma once
+#include "model/vm_state.h"
 #include "wire/wire.h"
 
 enum ctl_op {
@@ -16,17 +17,6 @@ enum ctl_op {
 	CTL_WAIT,    /* CTL_EVENT_ENDED comes on this connection when the VM ends */
 	CTL_REPLY = 64,
 	CTL_EVENT,
-};
-
-/* Edges are a const table in model/vm_state.c. */
-enum vm_state {
-	VM_NEW = 1,  /* accepted, nothing made */
-	VM_MEMORY,   /* memsrv is at work or has finished */
-	VM_CREATED,  /* worker ready, vCPUs not started */
-	VM_RUNNING,
-	VM_PAUSED,
-	VM_STOPPED,  /* no worker; memory kept; can be booted again or deleted */
-	VM_ENDING,   /* being taken down */
 };
 
 struct ctl_request {
@@ -93,7 +83,8 @@ struct ctl_event {
 	struct end_report end;
 };
 
-/* Encoders write a whole message with header into buf (cap bytes). -EMSGSIZE if it does not fit. Decoders check every bound, enum and
+/* Encoders write a whole message with header into buf (cap bytes), and use the rest of buf as their working memory, so give them more than
+ * the message needs (CHAN_MSG_MAX is always right). -EMSGSIZE if it does not fit. An empty string travels as "not given". Decoders check every bound, enum and
  * string, allocate from a only, and leave *ret untouched on failure (-EPROTO, -ENOBUFS). */
 int ctl_request_encode(const struct ctl_request *r, void *buf, size_t cap, size_t *ret_len, struct err *e);
 int ctl_request_decode(const struct chan_msg *m, struct arena *a, struct ctl_request *ret, struct err *e);
