@@ -160,3 +160,24 @@ static inline bool mem_opts_shared(const struct mem_opts *o)
 {
 	return o->shared == TRI_ON || mem_opts_huge(o);
 }
+
+/* What silence means, in one place for everybody who reads a spec. */
+#define MEM_DEFAULT_SIZE (512 * MiB)
+
+/* Bytes of plain memory; 0 when zones describe the memory instead. */
+static inline uint64_t vm_spec_plain_size(const struct vm_spec *s)
+{
+	if (s->memory.has_size)
+		return s->memory.o.size;
+	return s->n_zones ? 0 : MEM_DEFAULT_SIZE;
+}
+
+static inline uint32_t cpus_spec_boot(const struct cpus_spec *c)
+{
+	return c->boot ? c->boot : 1;
+}
+
+static inline uint32_t cpus_spec_max(const struct cpus_spec *c)
+{
+	return c->max ? c->max : cpus_spec_boot(c);
+}
