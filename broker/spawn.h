@@ -1,0 +1,63 @@
+/* The broker's side of the spawner, a child process that the broker forks before it does anything else. The spawner is the only
+ * place that makes processes; all it ever reads is fixed-size requests from the broker. See spawner.c and policy/README.md.
+ * Broker thread only. */
+#pragma once
+#include "bulkhead/err.h"
+
+#include "model/limits.h"
+
+#include <sys/types.h>
+
+enum child_kind {
+	CHILD_MEMSRV,
+	CHILD_WORKER,
+};
+#define CHILD_KINDS 2u
+
+#define SPAWN_UID_BASE 0x70000000u
+#define SPAWN_SLOTS LIM_VMS /* slots 0 .. SPAWN_SLOTS - 1; uid = gid = base + 2 * slot + kind */
+
+struct spawner {
+	int requests; /* SEQPACKET to the spawner */
+	int exits;    /* SEQPACKET from the spawner, non-blocking: for the event loop */
+	pid_t pid;
+	char isolation[512]; /* "full", or what is weaker here and why */
+};
+
+/* Starts the spawner: call before any other descriptor, thread or signal handler exists. The programs are looked for beside the broker's own
+ * (directory of /proc/self/exe). The caller still has all its rights; it gives them away after this (lockdown_enter).
+ * Costs one fork; waits until the spawner is ready and sandboxed. */
+int spawner_start(struct spawner *ret, struct err *e);
+
+struct child {
+	pid_t pid;   /* as the broker sees it */
+	int pidfd;   /* owned by the receiver; readable when the child is dead */
+	int channel; /* owned; SEQPACKET, non-blocking here, blocking in the child as fd 3 */
+};
+
+/* Makes a child for a slot; at most one of each kind per slot at a time (-EBUSY). Returns as soon as the kernel has made the
+ * process; it sets itself up in parallel, and what goes wrong there shows as an exit (spawn_exit_text). Bounded wait (5 s): a spawner that
+ * does not answer is dead, -EPIPE, and the broker must end. */
+int spawner_spawn(struct spawner *s, enum child_kind kind, uint32_t slot, struct child *ret, struct err *e);
+
+/* SIGKILLs the child of that slot, if there is one. No reply: its exit notice is the reply. The broker itself needs no right to kill. */
+int spawner_kill(struct spawner *s, enum child_kind kind, uint32_t slot, struct err *e);
+
+struct spawn_exit {
+	enum child_kind kind;
+	uint32_t slot;
+	pid_t pid;
+	int status; /* as from waitpid */
+};
+
+/* The next exit notice. 1: *ret is valid, 0: none now, -EPIPE: the spawner is gone and with it every child (they die with it). */
+int spawner_next_exit(struct spawner *s, struct spawn_exit *ret);
+
+/* Words for an exit status: "exited with status 3", "was killed by SIGKILL", "broke its sandbox's rules (SIGSYS)", "could not be set up: ...". */
+void spawn_exit_text(const struct spawn_exit *x, char *buf, size_t len);
+
+/* "full", or a sentence that names what is weaker and why; lives as long as *s. */
+static inline const char *spawner_isolation_text(const struct spawner *s)
+{
+	return s->isolation;
+}
