@@ -30,6 +30,13 @@ struct plan_zone {
 	gspan_t hotplug;           /* window; len == hotplug_size rounded up to the alignment */
 };
 
+/* Bytes of the zone's object: boot memory first, behind it what may be plugged later. What the receiver of its fd checks fstat against
+ * (granted files: at least this long). */
+static inline uint64_t plan_zone_object_size(const struct plan_zone *z)
+{
+	return z->size + z->hotplug_size; /* plan_check has seen that it does not wrap */
+}
+
 /* A run of one zone in guest-physical space; a zone that crosses the 32-bit hole has two. */
 struct plan_piece {
 	uint16_t zone;

@@ -34,9 +34,12 @@ struct fd_tag {
 	uint16_t index;
 };
 
-/* Pages of one zone on one host node. node -1: not there (never touched). */
+#define NODE_ABSENT (-1)  /* not there: never touched */
+#define NODE_UNKNOWN (-2) /* there, but only through another process's mapping (huge pages that were not reserved) */
+
+/* Pages of one zone on one host node. */
 struct node_pages {
-	int32_t node;
+	int32_t node; /* or one of the above */
 	uint64_t pages;
 };
 
