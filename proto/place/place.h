@@ -24,10 +24,11 @@ struct place_job {
 /* Called from the thread that called place_populate, per zone at most every 100 ms and once at the end. Bytes. */
 typedef void place_progress_fn(void *arg, uint16_t zone, uint64_t done, uint64_t total);
 
-/* Populates all jobs at once, each job's threads pinned to the zone's host_cpus. threads: 0 means one per usable CPU, at most 16 per zone.
- * Zones with the same host_cpus share threads; other zones have their own; all run at the same time. Small jobs are done by the caller
- * itself. At most LIM_ZONES jobs. Blocks all the while; starts threads with pthread_create and has joined them when it returns.
- * On failure names the zone and how far it came; pages already there are the caller's to drop (it owns the object). */
+/* Populates all jobs at once, each job's threads pinned to the zone's host_cpus. threads: 0 means one per usable CPU, at most 16
+ * per zone. Zones with the same host_cpus share threads; other zones have their own; all run at the same time. Small jobs are
+ * done by the caller itself. At most LIM_ZONES jobs. Blocks all the while; starts threads with pthread_create and has joined them
+ * when it returns. On failure names the zone and how far it came; pages already there are the caller's to drop (it owns the
+ * object). */
 int place_populate(const struct place_job *jobs, size_t n, unsigned threads, place_progress_fn *progress, void *arg,
 		   struct err *e);
 
