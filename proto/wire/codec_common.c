@@ -1,0 +1,208 @@
+/* The parts that several protocols share: fd tags, page reports, end reports. */
+#include "wire/codec.h"
+
+#include "common.pb-c.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+Pb__FdTag **codec_tags_put(struct codec *c, const struct fd_tag *tags, size_t n)
+{
+	Pb__FdTag **out = codec_messages(c, &pb__fd_tag__descriptor, n);
+
+	assert(n <= CHAN_FDS_MAX);
+	CODEC_EACH(c, i, n)
+	{
+		out[i]->role = tags[i].role;
+		out[i]->index = tags[i].index;
+	}
+	return out;
+}
+
+void codec_tags_get(struct codec *c, Pb__FdTag *const *in, size_t n, const struct chan_msg *m, struct fd_tag *tags)
+{
+	codec_fd_count(c, m, n);
+	if (n > CHAN_FDS_MAX)
+		codec_fail(c, -EPROTO, "too many file descriptors");
+	CODEC_EACH(c, i, n)
+	{
+		enum fd_role role = codec_u32(c, in[i]->role, FD_ROLE_KVM, FD_ROLE_ZONE_FILE, "role of a file descriptor");
+		bool of_zone = role == FD_ROLE_ZONE || role == FD_ROLE_ZONE_FILE;
+
+		tags[i].role = role;
+		tags[i].index =
+		    (uint16_t)codec_u32(c, in[i]->index, 0, of_zone ? LIM_ZONES - 1 : 0, "index of a file descriptor");
+		for (size_t j = 0; j < i; j++)
+			if (tags[j].role == role && tags[j].index == tags[i].index)
+				codec_fail(c, -EPROTO, "two file descriptors for the same thing");
+	}
+}
+
+Pb__NodePages **codec_pages_put(struct codec *c, const struct node_pages *p, size_t n)
+{
+	Pb__NodePages **out = codec_messages(c, &pb__node_pages__descriptor, n);
+
+	CODEC_EACH(c, i, n)
+	{
+		out[i]->node = p[i].node;
+		out[i]->pages = p[i].pages;
+	}
+	return out;
+}
+
+struct node_pages *codec_pages_get(struct codec *c, Pb__NodePages *const *in, size_t n)
+{
+	struct node_pages *out = codec_array(c, n, LIM_HOST_NODES + 1, sizeof(*out), "nodes in a page count");
+
+	CODEC_EACH(c, i, n)
+	{
+		if (in[i]->node < NODE_UNKNOWN || in[i]->node >= (int32_t)LIM_HOST_NODES)
+			codec_fail(c, -EPROTO, "host node %d", in[i]->node);
+		out[i].node = in[i]->node;
+		out[i].pages = in[i]->pages;
+	}
+	return out;
+}
+
+Pb__ZoneReport **codec_reports_put(struct codec *c, const struct zone_report *r, size_t n)
+{
+	Pb__ZoneReport **out = codec_messages(c, &pb__zone_report__descriptor, n);
+
+	CODEC_EACH(c, i, n)
+	{
+		out[i]->zone = r[i].zone;
+		out[i]->page_size = r[i].page_size;
+		out[i]->nodes = codec_pages_put(c, r[i].nodes, r[i].n);
+		out[i]->n_nodes = r[i].n;
+	}
+	return out;
+}
+
+struct zone_report *codec_reports_get(struct codec *c, Pb__ZoneReport *const *in, size_t n)
+{
+	struct zone_report *out = codec_array(c, n, LIM_ZONES, sizeof(*out), "zone reports");
+
+	CODEC_EACH(c, i, n)
+	{
+		out[i].zone = (uint16_t)codec_u32(c, in[i]->zone, 0, LIM_ZONES - 1, "zone");
+		out[i].page_size = in[i]->page_size;
+		if (!is_pow2(in[i]->page_size) || in[i]->page_size < GUEST_PAGE)
+			codec_fail(c, -EPROTO, "page size %llu", (unsigned long long)in[i]->page_size);
+		for (size_t j = 0; j < i; j++)
+			if (out[j].zone == out[i].zone)
+				codec_fail(c, -EPROTO, "two reports of zone %u", (unsigned)out[i].zone);
+		out[i].nodes = codec_pages_get(c, in[i]->nodes, in[i]->n_nodes);
+		out[i].n = in[i]->n_nodes;
+	}
+	return out;
+}
+
+#define END_REGS 23u
+
+/* The order on the wire is the order in struct end_report. */
+static_assert(offsetof(struct end_report, efer) - offsetof(struct end_report, rax) == (END_REGS - 1) * sizeof(uint64_t),
+	      "end_report's registers are one run of 64-bit fields");
+
+Pb__EndReport *codec_end_put(struct codec *c, const struct end_report *r)
+{
+	Pb__EndReport *out = codec_message(c, &pb__end_report__descriptor);
+
+	if (!out)
+		return NULL;
+	out->cause = r->cause;
+	out->vcpu = r->vcpu;
+	out->detail = codec_blob_n(r->detail, sizeof(r->detail) - 1);
+	if (r->has_regs) {
+		out->n_regs = END_REGS;
+		out->regs = (uint64_t *)(uintptr_t)((const uint8_t *)r + offsetof(struct end_report, rax));
+		out->cs = r->cs;
+		out->ss = r->ss;
+	}
+	assert(r->n_insn <= END_INSN_MAX);
+	out->insn = (ProtobufCBinaryData){r->n_insn, (uint8_t *)(uintptr_t)r->insn};
+	if (r->has_access) {
+		out->has_access = true;
+		out->access_addr = r->access_addr;
+		out->access_len = r->access_len;
+		out->access_write = r->access_write;
+	}
+	return out;
+}
+
+void codec_end_get(struct codec *c, const Pb__EndReport *in, struct end_report *ret)
+{
+	struct end_report r = {0};
+
+	if (!in) {
+		codec_fail(c, -EPROTO, "end report is missing");
+		return;
+	}
+	r.cause = codec_u32(c, in->cause, END_POWEROFF, END_BROKER_GONE, "end cause");
+	r.vcpu = codec_u32(c, in->vcpu, 0, LIM_CPUS, "vCPU");
+	codec_text_into(c, in->detail, r.detail, sizeof(r.detail), "detail");
+	if (in->n_regs != 0 && in->n_regs != END_REGS)
+		codec_fail(c, -EPROTO, "%zu registers", in->n_regs);
+	if (in->insn.len > END_INSN_MAX)
+		codec_fail(c, -EPROTO, "%zu instruction bytes", in->insn.len);
+	r.cs = (uint16_t)codec_u32(c, in->cs, 0, UINT16_MAX, "cs");
+	r.ss = (uint16_t)codec_u32(c, in->ss, 0, UINT16_MAX, "ss");
+	if (c->rc)
+		return;
+	if (in->n_regs) {
+		r.has_regs = true;
+		memcpy((uint8_t *)&r + offsetof(struct end_report, rax), in->regs, END_REGS * sizeof(uint64_t));
+	}
+	r.n_insn = (uint8_t)in->insn.len;
+	if (r.n_insn)
+		memcpy(r.insn, in->insn.data, r.n_insn);
+	r.has_access = in->has_access;
+	r.access_addr = in->access_addr;
+	r.access_len = in->access_len;
+	r.access_write = in->access_write;
+	*ret = r;
+}
+
+Pb__Progress *codec_progress_put(struct codec *c, uint16_t zone, uint64_t done, uint64_t total)
+{
+	Pb__Progress *out = codec_message(c, &pb__progress__descriptor);
+
+	if (!out)
+		return NULL;
+	out->zone = zone;
+	out->done = done;
+	out->total = total;
+	return out;
+}
+
+void codec_progress_get(struct codec *c, const Pb__Progress *in, uint16_t *ret_zone, uint64_t *ret_done, uint64_t *ret_total)
+{
+	if (!in)
+		return;
+	if (in->done > in->total)
+		codec_fail(c, -EPROTO, "progress beyond the end");
+	*ret_zone = (uint16_t)codec_u32(c, in->zone, 0, LIM_ZONES - 1, "zone");
+	*ret_done = in->done;
+	*ret_total = in->total;
+}
+
+Pb__Failed *codec_failed_put(struct codec *c, int32_t code, const char *text)
+{
+	Pb__Failed *out = codec_message(c, &pb__failed__descriptor);
+
+	if (!out)
+		return NULL;
+	out->code = code;
+	out->text = codec_blob_n(text, ERR_TEXT_MAX - 1);
+	return out;
+}
+
+void codec_failed_get(struct codec *c, const Pb__Failed *in, int32_t *ret_code, const char **ret_text)
+{
+	if (!in)
+		return;
+	if (in->code >= 0 || in->code < -4095)
+		codec_fail(c, -EPROTO, "error code %d", in->code);
+	*ret_code = in->code;
+	*ret_text = codec_text_needed(c, in->text, ERR_TEXT_MAX - 1, "text of a failure");
+}
