@@ -45,8 +45,8 @@ int ctl_connect(const char *path, struct ctl_conn *ret, struct err *e)
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
 
 	if (strlen(path) >= sizeof(sa.sun_path))
-		return err_set(e, -ENAMETOOLONG, "--socket: the path has %zu characters, a socket's path at most %zu", strlen(path),
-			       sizeof(sa.sun_path) - 1);
+		return err_set(e, -ENAMETOOLONG, "--socket: the path has %zu characters, a socket's path at most %zu",
+			       strlen(path), sizeof(sa.sun_path) - 1);
 	memcpy(sa.sun_path, path, strlen(path));
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (fd < 0)

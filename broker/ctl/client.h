@@ -27,8 +27,8 @@ int ctl_connect_private(struct ctl_conn *ret, struct err *e);
 /* Closes the connection; with a private broker waits until it has taken everything down. */
 void ctl_close(struct ctl_conn *c);
 
-/* Sends r (its serial is chosen here) with fds, which stay the caller's, and waits for the reply. Strings of *ret live until the next
- * call on any connection. Returns 0 also when the broker refused: look at ret->code. */
+/* Sends r (its serial is chosen here) with fds, which stay the caller's, and waits for the reply. Strings of *ret live until the
+ * next call on any connection. Returns 0 also when the broker refused: look at ret->code. */
 int ctl_call(struct ctl_conn *c, struct ctl_request *r, const int *fds, size_t nfds, ctl_event_fn *on_event, void *arg,
 	     struct ctl_reply *ret, struct err *e);
 

@@ -113,9 +113,9 @@ static void flush_in(struct console *c)
 int console_poll(struct console *c, int other_fd, int timeout_ms, bool *ret_other)
 {
 	struct pollfd p[3] = {
-		{.fd = c->sock, .events = (short)(POLLIN | (c->in_len ? POLLOUT : 0))},
-		{.fd = c->stdin_open && c->in_len < sizeof(c->in) ? STDIN_FILENO : -1, .events = POLLIN},
-		{.fd = other_fd, .events = POLLIN},
+	    {.fd = c->sock, .events = (short)(POLLIN | (c->in_len ? POLLOUT : 0))},
+	    {.fd = c->stdin_open && c->in_len < sizeof(c->in) ? STDIN_FILENO : -1, .events = POLLIN},
+	    {.fd = other_fd, .events = POLLIN},
 	};
 
 	if (poll(p, 3, timeout_ms) < 0)

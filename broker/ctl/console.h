@@ -1,14 +1,14 @@
-/* Pumps bytes between the user's terminal and the socket that carries a VM's serial line. The worker gets the socket's other end and
- * never the terminal itself. */
+/* Pumps bytes between the user's terminal and the socket that carries a VM's serial line. The worker gets the socket's other end
+ * and never the terminal itself. */
 #pragma once
 #include "bulkhead/err.h"
 
 struct console {
-	int sock;         /* our end, non-blocking */
-	bool raw;         /* the terminal was switched and must be restored */
+	int sock; /* our end, non-blocking */
+	bool raw; /* the terminal was switched and must be restored */
 	bool stdin_open;
-	bool detached;    /* the user typed the escape key */
-	size_t in_len;    /* typed, not yet taken by the guest */
+	bool detached; /* the user typed the escape key */
+	size_t in_len; /* typed, not yet taken by the guest */
 	uint8_t in[4096];
 };
 

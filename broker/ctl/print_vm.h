@@ -18,7 +18,6 @@ const char *end_cause_word(enum end_cause cause);
 int end_exit_code(enum end_cause cause);
 void print_end(FILE *f, const char *name, const struct end_report *r);
 
-const char *vm_state_word(enum vm_state s);
 void print_list(const struct ctl_reply *r);
 void print_info(const struct ctl_vm_info *v);
 

@@ -30,3 +30,6 @@
 #define PLAT_PORT_SLEEP_STATUS 0x601u
 #define PLAT_SLP_TYP_S5 5u
 #define PLAT_IRQ_GED 5u /* generic event device: power button and later memory hotplug */
+#define PLAT_PORT_GED 0x610u /* event register: reading gives the pending bits and clears them */
+#define PLAT_GED_POWER_BUTTON 0x01u
+#define PLAT_GED_MEMORY 0x02u

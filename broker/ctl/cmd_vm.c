@@ -1,0 +1,296 @@
+/* The verbs that act on a VM which is already there: one request, one answer. */
+#include "client.h"
+#include "commands.h"
+#include "console.h"
+#include "print_vm.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct vm_args {
+	const char *socket;
+	const char *vm;
+	bool json;
+};
+
+static int usage_error(const char *verb, const char *what)
+{
+	fprintf(stderr, "bulkhead %s: %s\nTry 'bulkhead %s --help'.\n", verb, what, verb);
+	return EXIT_CONFIG;
+}
+
+static void print_usage(const char *verb)
+{
+	for (unsigned i = 0; i < n_commands; i++)
+		if (!strcmp(commands[i].name, verb))
+			printf("usage: bulkhead %s %s\n\n%s\n", verb, commands[i].synopsis, commands[i].help);
+	puts("\n  --socket PATH   the broker's control socket [default: $BULKHEAD_SOCKET, your own broker, " CTL_DEFAULT_SOCKET
+	     "]\n"
+	     "  --json          print facts as JSON");
+}
+
+/* -1: go on; otherwise the exit code. */
+static int parse(int argc, char **argv, bool wants_vm, struct vm_args *ret)
+{
+	static const struct option options[] = {
+	    {"socket", required_argument, NULL, 's'},
+	    {"json", no_argument, NULL, 'j'},
+	    {"help", no_argument, NULL, 'h'},
+	    {0},
+	};
+	struct vm_args a = {0};
+	int c;
+
+	optind = 1;
+	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		if (c == 's')
+			a.socket = optarg;
+		else if (c == 'j')
+			a.json = true;
+		else if (c == 'h')
+			return print_usage(argv[0]), EXIT_OK;
+		else
+			return usage_error(argv[0], "the command line is wrong");
+	}
+	if (optind < argc && wants_vm)
+		a.vm = argv[optind++];
+	if (optind < argc)
+		return usage_error(argv[0], "too many arguments");
+	if (wants_vm && !a.vm)
+		return usage_error(argv[0], "which VM? Give its name or its id, as 'bulkhead list' shows them");
+	*ret = a;
+	return -1;
+}
+
+int no_broker(const char *verb, const char *path, int code, const struct err *e)
+{
+	fprintf(stderr, "bulkhead %s: %s\n", verb, e->text);
+	if (code == -ENOENT || code == -ECONNREFUSED)
+		fprintf(
+		    stderr,
+		    "No broker listens there. Start one ('systemctl start bulkhead.socket', or 'bulkhead-broker --socket %s'), "
+		    "or use 'bulkhead run', which needs none.\n",
+		    path);
+	else if (code == -EACCES)
+		fputs("Its socket is open to root and to the group that the operator chose: ask to be added to it.\n", stderr);
+	return EXIT_NO_BROKER;
+}
+
+/* Connects and calls. -1: *ret_reply is a success; otherwise the exit code, with everything said. */
+static int request(const char *verb, const struct vm_args *a, enum ctl_op op, const int *fd, struct ctl_conn *c,
+		   struct ctl_reply *ret_reply)
+{
+	struct ctl_request r = {.op = op, .vm = a->vm};
+	const char *path = ctl_socket_path(a->socket);
+	struct err e = {0};
+	int rc;
+
+	if (fd) {
+		r.n_tags = 1;
+		r.tags[0] = (struct fd_tag){FD_ROLE_CONSOLE, 0};
+	}
+	rc = ctl_connect(path, c, &e);
+	if (rc < 0)
+		return no_broker(verb, path, rc, &e);
+	rc = ctl_call(c, &r, fd, fd ? 1 : 0, NULL, NULL, ret_reply, &e);
+	if (rc < 0) {
+		fprintf(stderr, "bulkhead %s: %s\n", verb, e.text);
+		ctl_close(c);
+		return EXIT_REFUSED;
+	}
+	if (ret_reply->code < 0) {
+		fprintf(stderr, "bulkhead %s: %s\n", verb, ret_reply->text ? ret_reply->text : strerror(-ret_reply->code));
+		ctl_close(c);
+		return ret_reply->code == -EPERM || ret_reply->code == -EACCES ? EXIT_NO_BROKER : EXIT_REFUSED;
+	}
+	return -1;
+}
+
+void print_json(struct json_object *o)
+{
+	puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
+	json_object_put(o);
+}
+
+/* boot, pause, resume, stop, delete: the answer is the VM as it is now. */
+static int act(int argc, char **argv, enum ctl_op op)
+{
+	struct ctl_conn c;
+	struct ctl_reply reply;
+	struct vm_args a;
+	int rc = parse(argc, argv, true, &a);
+
+	if (rc >= 0)
+		return rc;
+	rc = request(argv[0], &a, op, NULL, &c, &reply);
+	if (rc >= 0)
+		return rc;
+	if (a.json && reply.n_vms)
+		print_json(json_vm(&reply.vms[0]));
+	ctl_close(&c);
+	return EXIT_OK;
+}
+
+int cmd_boot(int argc, char **argv)
+{
+	return act(argc, argv, CTL_BOOT);
+}
+
+int cmd_pause(int argc, char **argv)
+{
+	return act(argc, argv, CTL_PAUSE);
+}
+
+int cmd_resume(int argc, char **argv)
+{
+	return act(argc, argv, CTL_RESUME);
+}
+
+int cmd_stop(int argc, char **argv)
+{
+	return act(argc, argv, CTL_STOP);
+}
+
+int cmd_delete(int argc, char **argv)
+{
+	return act(argc, argv, CTL_DELETE);
+}
+
+int cmd_list(int argc, char **argv)
+{
+	struct ctl_conn c;
+	struct ctl_reply reply;
+	struct vm_args a;
+	int rc = parse(argc, argv, false, &a);
+
+	if (rc >= 0)
+		return rc;
+	rc = request(argv[0], &a, CTL_LIST, NULL, &c, &reply);
+	if (rc >= 0)
+		return rc;
+	if (a.json) {
+		struct json_object *o = json_object_new_object();
+		struct json_object *list = json_object_new_array();
+
+		for (size_t i = 0; i < reply.n_vms; i++)
+			json_object_array_add(list, json_vm(&reply.vms[i]));
+		json_object_object_add(o, "vms", list);
+		print_json(o);
+	} else {
+		print_list(&reply);
+	}
+	ctl_close(&c);
+	return EXIT_OK;
+}
+
+int cmd_info(int argc, char **argv)
+{
+	struct ctl_conn c;
+	struct ctl_reply reply;
+	struct vm_args a;
+	int rc = parse(argc, argv, true, &a);
+
+	if (rc >= 0)
+		return rc;
+	rc = request(argv[0], &a, CTL_INFO, NULL, &c, &reply);
+	if (rc >= 0)
+		return rc;
+	for (size_t i = 0; i < reply.n_vms; i++) {
+		if (a.json)
+			print_json(json_vm(&reply.vms[i]));
+		else
+			print_info(&reply.vms[i]);
+	}
+	ctl_close(&c);
+	return EXIT_OK;
+}
+
+/* Follows a VM to its end. -1 while it lives on without us (the user left). */
+static int follow(struct ctl_conn *c, struct console *con, bool json)
+{
+	struct err e = {0};
+
+	for (;;) {
+		struct ctl_event ev;
+		bool ready = true;
+		int rc;
+
+		if (con) {
+			rc = console_poll(con, c->fd, -1, &ready);
+			if (rc < 0 && rc != -EINTR)
+				return EXIT_REFUSED;
+			if (rc == -EINTR || con->detached)
+				return -1;
+		}
+		if (!ready)
+			continue;
+		rc = ctl_next_event(c, &ev, &e);
+		if (rc <= 0) {
+			fprintf(stderr, "bulkhead: %s\n", rc ? e.text : "the broker has gone");
+			return EXIT_HOST_FAULT;
+		}
+		if (ev.kind != CTL_EVENT_ENDED)
+			continue;
+		if (con) {
+			console_drain(con);
+			console_close(con);
+		}
+		if (json)
+			print_json(json_end(ev.name, &ev.end));
+		else
+			print_end(stderr, ev.name, &ev.end);
+		return end_exit_code(ev.end.cause);
+	}
+}
+
+int cmd_wait(int argc, char **argv)
+{
+	struct ctl_conn c;
+	struct ctl_reply reply;
+	struct vm_args a;
+	int rc = parse(argc, argv, true, &a);
+
+	if (rc >= 0)
+		return rc;
+	rc = request(argv[0], &a, CTL_WAIT, NULL, &c, &reply);
+	if (rc >= 0)
+		return rc;
+	rc = follow(&c, NULL, a.json);
+	ctl_close(&c);
+	return rc;
+}
+
+int cmd_console(int argc, char **argv)
+{
+	struct ctl_conn c;
+	struct ctl_reply reply;
+	struct console con;
+	struct vm_args a;
+	struct err e = {0};
+	int peer, rc = parse(argc, argv, true, &a);
+
+	if (rc >= 0)
+		return rc;
+	rc = console_open(&con, &peer, &e);
+	if (rc < 0) {
+		fprintf(stderr, "bulkhead console: %s\n", e.text);
+		return EXIT_REFUSED;
+	}
+	rc = request(argv[0], &a, CTL_CONSOLE, &peer, &c, &reply);
+	close(peer);
+	if (rc < 0) {
+		fputs("(ctrl-] leaves the console)\n", stderr);
+		console_start(&con);
+		rc = follow(&c, &con, false);
+		ctl_close(&c);
+		if (rc < 0)
+			rc = EXIT_OK;
+	}
+	console_close(&con);
+	return rc;
+}

@@ -1,0 +1,26 @@
+/* The CLI's verbs. Each gets argv from its own name on and returns the exit code. */
+#pragma once
+
+struct command {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *synopsis;
+	const char *help; /* one line */
+};
+
+extern const struct command commands[];
+extern const unsigned n_commands;
+
+int cmd_run(int argc, char **argv);
+int cmd_create(int argc, char **argv);
+int cmd_boot(int argc, char **argv);
+int cmd_pause(int argc, char **argv);
+int cmd_resume(int argc, char **argv);
+int cmd_stop(int argc, char **argv);
+int cmd_delete(int argc, char **argv);
+int cmd_list(int argc, char **argv);
+int cmd_info(int argc, char **argv);
+int cmd_console(int argc, char **argv);
+int cmd_wait(int argc, char **argv);
+int cmd_plan(int argc, char **argv);
+int cmd_check_host(int argc, char **argv);

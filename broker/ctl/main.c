@@ -1,0 +1,73 @@
+/* bulkhead: the command line. Runs as its caller and has no other rights. */
+#include "commands.h"
+#include "print_vm.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+const struct command commands[] = {
+    {"run", cmd_run, "[VM OPTIONS] [--private]", "create a VM, start it and stay with it until it ends"},
+    {"create", cmd_create, "[VM OPTIONS]", "make a VM and its memory; nothing runs yet"},
+    {"boot", cmd_boot, "VM", "start a created or stopped VM"},
+    {"list", cmd_list, "", "the VMs that you may see"},
+    {"info", cmd_info, "VM", "one VM: processes, zones, where their pages are"},
+    {"pause", cmd_pause, "VM", "stop its vCPUs, keep everything"},
+    {"resume", cmd_resume, "VM", "let a paused VM go on"},
+    {"stop", cmd_stop, "VM", "end a running VM; its memory stays until delete"},
+    {"delete", cmd_delete, "VM", "give back all that a VM has"},
+    {"console", cmd_console, "VM", "attach this terminal to the VM's serial line (ctrl-] leaves)"},
+    {"wait", cmd_wait, "VM", "wait until the VM ends and say why it did"},
+    {"plan", cmd_plan, "[VM OPTIONS] [--host FILE]", "show what a configuration becomes, without making it"},
+    {"check-host", cmd_check_host, "", "what this host offers, what is missing, what to do"},
+};
+const unsigned n_commands = sizeof(commands) / sizeof(commands[0]);
+
+static void help(FILE *f)
+{
+	fputs("bulkhead " BULKHEAD_VERSION ": virtual machines split by privilege\n\nusage: bulkhead COMMAND [ARGUMENTS]\n\n", f);
+	for (unsigned i = 0; i < n_commands; i++)
+		fprintf(f, "  %-11s %-28s %s\n", commands[i].name, commands[i].synopsis, commands[i].help);
+	fputs("\n'bulkhead COMMAND --help' tells more, 'man bulkhead' tells all.\n", f);
+}
+
+/* A closed 0, 1 or 2 would make the next socket the terminal's stand-in. */
+static int hold_stdio(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	while (fd >= 0 && fd <= 2);
+	if (fd < 0)
+		return -1;
+	close(fd);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	const char *verb = argc > 1 ? argv[1] : NULL;
+
+	if (hold_stdio() < 0)
+		return EXIT_REFUSED;
+	if (!verb) {
+		help(stderr);
+		return EXIT_CONFIG;
+	}
+	if (!strcmp(verb, "--help") || !strcmp(verb, "-h") || !strcmp(verb, "help")) {
+		help(stdout);
+		return EXIT_OK;
+	}
+	if (!strcmp(verb, "--version")) {
+		puts("bulkhead " BULKHEAD_VERSION);
+		return EXIT_OK;
+	}
+	for (unsigned i = 0; i < n_commands; i++)
+		if (!strcmp(verb, commands[i].name))
+			return commands[i].run(argc - 1, argv + 1);
+	fprintf(stderr, "bulkhead: there is no command '%s'.\n\n", verb);
+	help(stderr);
+	return EXIT_CONFIG;
+}

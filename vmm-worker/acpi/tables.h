@@ -1,0 +1,12 @@
+/* One function per table; each appends a finished table. Used by acpi_build only. */
+#pragma once
+#include "acpi.h"
+#include "out.h"
+
+void acpi_fadt(struct out *o, uint64_t dsdt_at);
+void acpi_madt(struct out *o, const struct acpi_machine *m);
+void acpi_srat(struct out *o, const struct acpi_machine *m);
+void acpi_slit(struct out *o, const struct acpi_machine *m);
+void acpi_mcfg(struct out *o, const struct acpi_machine *m);
+void acpi_hmat(struct out *o, const struct acpi_machine *m);
+void acpi_dsdt(struct out *o, const struct acpi_machine *m);
