@@ -7,14 +7,14 @@ static const struct {
 	const char *name;
 	unsigned to;
 } states[] = {
-	[VM_NEW] = {"new", TO(VM_MEMORY) | TO(VM_ENDING)},
-	[VM_MEMORY] = {"memory", TO(VM_CREATED) | TO(VM_RUNNING) | TO(VM_STOPPED) | TO(VM_ENDING)},
-	[VM_CREATED] = {"created", TO(VM_RUNNING) | TO(VM_STOPPED) | TO(VM_ENDING)},
-	/* A reset goes through VM_MEMORY: the memory is there, a fresh worker is not yet. */
-	[VM_RUNNING] = {"running", TO(VM_PAUSED) | TO(VM_MEMORY) | TO(VM_STOPPED) | TO(VM_ENDING)},
-	[VM_PAUSED] = {"paused", TO(VM_RUNNING) | TO(VM_MEMORY) | TO(VM_STOPPED) | TO(VM_ENDING)},
-	[VM_STOPPED] = {"stopped", TO(VM_MEMORY) | TO(VM_ENDING)},
-	[VM_ENDING] = {"ending", 0},
+    [VM_NEW] = {"new", TO(VM_MEMORY) | TO(VM_ENDING)},
+    [VM_MEMORY] = {"memory", TO(VM_CREATED) | TO(VM_RUNNING) | TO(VM_STOPPED) | TO(VM_ENDING)},
+    [VM_CREATED] = {"created", TO(VM_RUNNING) | TO(VM_STOPPED) | TO(VM_ENDING)},
+    /* A reset goes through VM_MEMORY: the memory is there, a fresh worker is not yet. */
+    [VM_RUNNING] = {"running", TO(VM_PAUSED) | TO(VM_MEMORY) | TO(VM_STOPPED) | TO(VM_ENDING)},
+    [VM_PAUSED] = {"paused", TO(VM_RUNNING) | TO(VM_MEMORY) | TO(VM_STOPPED) | TO(VM_ENDING)},
+    [VM_STOPPED] = {"stopped", TO(VM_MEMORY) | TO(VM_ENDING)},
+    [VM_ENDING] = {"ending", 0},
 };
 
 static bool known(enum vm_state s)
