@@ -15,12 +15,10 @@ const char *place_size_text(char *buf, size_t cap, uint64_t bytes)
 
 		if (whole == 0)
 			continue;
-		/* 1536 MiB reads better than 1.5 GiB only to machines; 37 * 2 MiB = 74 MiB must stay exact. */
 		if (rest == 0)
 			snprintf(buf, cap, "%" PRIu64 " %s", whole, units[i].name);
 		else
-			snprintf(buf, cap, "%" PRIu64 ".%u %s", whole, (unsigned)(rest / (units[i].unit / 10) % 10),
-				 units[i].name);
+			snprintf(buf, cap, "%" PRIu64 ".%u %s", whole, (unsigned)(rest * 10 / units[i].unit), units[i].name);
 		return buf;
 	}
 	snprintf(buf, cap, "%" PRIu64 " bytes", bytes);
