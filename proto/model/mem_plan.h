@@ -34,7 +34,7 @@ struct plan_zone {
  * (granted files: at least this long). */
 static inline uint64_t plan_zone_object_size(const struct plan_zone *z)
 {
-	return z->size + z->hotplug_size; /* plan_check has seen that it does not wrap */
+	return z->size + z->hotplug.len.v; /* plan_check has seen that both fit the address bits */
 }
 
 /* A run of one zone in guest-physical space; a zone that crosses the 32-bit hole has two. */

@@ -78,8 +78,9 @@ static int advise(void *at, uint64_t len, int advice, const char *what, const ch
 
 int place_advise(void *at, uint64_t len, const struct plan_zone *z, struct err *e)
 {
-	/* Huge page zones have nothing to make huge, and the page cache of a file follows the file, not the mapping. */
-	bool thp_matters = z->backing == BACKING_ANON || z->backing == BACKING_MEMFD;
+	/* Huge page zones have nothing to make huge, and the page cache of a file follows the file, not the mapping. Shared memory
+	 * follows the host's shmem_enabled unless somebody asked for more. */
+	bool thp_matters = z->backing == BACKING_ANON || (z->backing == BACKING_MEMFD && z->thp);
 	int r;
 
 	if (len == 0)
