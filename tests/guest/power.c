@@ -25,7 +25,7 @@ void power_off(void)
 		outw(acpi_pm1a, SLP_EN_PM1);
 	outb(PLAT_PORT_SLEEP_CONTROL, s5);
 	outw(QEMU_Q35_PM1_CONTROL, SLP_EN_PM1);
-	outb(QEMU_DEBUG_EXIT, 0);
+	outb(QEMU_DEBUG_EXIT, tap_failed() ? 1 : 0);
 	for (;;)
 		ring0(OP_HALT, 0, 0, 0);
 }
