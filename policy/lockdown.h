@@ -11,15 +11,14 @@
  * caller says the text (if it still has somebody to say it to) and exits. No function here opens a file. */
 #pragma once
 #include "bulkhead/err.h"
-#include "policy/rights.gen.h" /* enum process, enum filter_id: from rights.table */
+#include "policy/rights.gen.h" /* PROCESS_x and FILTER_x: from rights.table */
 
 /* First thing in main(). Checks, against this process's entry in rights.table: no capability in any set (effective, permitted,
  * inheritable, bounding, ambient), no_new_privs, the uid and gid, the resource limits, the descriptors. Makes the process
  * undumpable and its parent's death deadly. Then puts the entry's first filter on. One thread only.
- * PROCESS_BROKER has nobody above it to promise anything: for it the function itself takes away, with its libcap-ng half in
- * shed.c, instead of checking; its descriptors are listed by the caller with lockdown_census.
+ * The broker and the spawner have nobody above them to promise anything: they call shed.h first, and this then checks it.
  * 0 or a negative errno: -EPERM a promise was not kept, -EBADF an unexpected or missing descriptor (number in the text). */
-int lockdown_enter(enum process p, struct err *e);
+int lockdown_enter(const struct process_rights *p, struct err *e);
 
 /* Every open descriptor must be in expected and every one of expected (ascending or not, -1 ignored) must be open. Looks at the
  * whole table below the descriptor limit with one poll(2), and closes what might be above it. -EBADF names the first offender. */
@@ -27,4 +26,4 @@ int lockdown_census(const int *expected, size_t n, struct err *e);
 
 /* Installs one more filter on the calling thread. Filters only ever add up: a call must be allowed by the new one and by all
  * before it, so a set-up filter contains everything that the later ones need, plus seccomp(2). */
-int lockdown_filter(enum filter_id f, struct err *e);
+int lockdown_filter(const struct filter *f, struct err *e);
