@@ -2,10 +2,11 @@
 #include "client.h"
 #include "commands.h"
 #include "console.h"
+#include "parse.h"
+#include "print.h"
 #include "print_vm.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <json-c/json.h>
 #include <stdlib.h>
@@ -18,51 +19,34 @@ struct vm_args {
 	bool json;
 };
 
-static int usage_error(const char *verb, const char *what)
-{
-	fprintf(stderr, "bulkhead %s: %s\nTry 'bulkhead %s --help'.\n", verb, what, verb);
-	return EXIT_CONFIG;
-}
-
-static void print_usage(const char *verb)
-{
-	for (unsigned i = 0; i < n_commands; i++)
-		if (!strcmp(commands[i].name, verb))
-			printf("usage: bulkhead %s %s\n\n%s\n", verb, commands[i].synopsis, commands[i].help);
-	puts("\n  --socket PATH   the broker's control socket [default: $BULKHEAD_SOCKET, your own broker, " CTL_DEFAULT_SOCKET
-	     "]\n"
-	     "  --json          print facts as JSON");
-}
-
 /* -1: go on; otherwise the exit code. */
 static int parse(int argc, char **argv, bool wants_vm, struct vm_args *ret)
 {
-	static const struct option options[] = {
-	    {"socket", required_argument, NULL, 's'},
-	    {"json", no_argument, NULL, 'j'},
-	    {"help", no_argument, NULL, 'h'},
-	    {0},
-	};
+	static uint8_t buf[64 * KiB];
+	static struct diags ds;
+	struct arena arena = arena_over(buf, sizeof(buf));
+	struct parse_extra extra = {0};
 	struct vm_args a = {0};
-	int c;
+	bool help = false;
+	const struct own_flag own[] = {
+	    {"--socket", NULL, &a.socket},
+	    {"--json", &a.json, NULL},
+	    {"--help", &help, NULL},
+	};
 
-	optind = 1;
-	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-		if (c == 's')
-			a.socket = optarg;
-		else if (c == 'j')
-			a.json = true;
-		else if (c == 'h')
-			return print_usage(argv[0]), EXIT_OK;
-		else
-			return usage_error(argv[0], "the command line is wrong");
+	parse_args(argc - 1, argv + 1, own, ARRAY_LEN(own), &arena, NULL, &extra, &ds);
+	if (help)
+		return command_help(argv[0], "  --json          print facts as JSON\n"), EXIT_OK;
+	if (wants_vm && extra.n_positional == 0)
+		diag_add(&ds, DIAG_ERROR, argv[0], "", "give its name or its id, as 'bulkhead list' shows them", "which VM?");
+	if (extra.n_positional > (wants_vm ? 1 : 0))
+		diag_add(&ds, DIAG_ERROR, argv[0], extra.positional[extra.n_positional - 1], "leave it out",
+			 "one argument too many");
+	if (ds.n_errors) {
+		print_diags(stderr, &ds);
+		return EXIT_CONFIG;
 	}
-	if (optind < argc && wants_vm)
-		a.vm = argv[optind++];
-	if (optind < argc)
-		return usage_error(argv[0], "too many arguments");
-	if (wants_vm && !a.vm)
-		return usage_error(argv[0], "which VM? Give its name or its id, as 'bulkhead list' shows them");
+	a.vm = wants_vm ? extra.positional[0] : NULL;
 	*ret = a;
 	return -1;
 }
@@ -111,12 +95,6 @@ static int request(const char *verb, const struct vm_args *a, enum ctl_op op, co
 	return -1;
 }
 
-void print_json(struct json_object *o)
-{
-	puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
-	json_object_put(o);
-}
-
 /* boot, pause, resume, stop, delete: the answer is the VM as it is now. */
 static int act(int argc, char **argv, enum ctl_op op)
 {
@@ -131,7 +109,7 @@ static int act(int argc, char **argv, enum ctl_op op)
 	if (rc >= 0)
 		return rc;
 	if (a.json && reply.n_vms)
-		print_json(json_vm(&reply.vms[0]));
+		json_print(json_vm(&reply.vms[0]));
 	ctl_close(&c);
 	return EXIT_OK;
 }
@@ -175,12 +153,11 @@ int cmd_list(int argc, char **argv)
 		return rc;
 	if (a.json) {
 		struct json_object *o = json_object_new_object();
-		struct json_object *list = json_object_new_array();
+		struct json_object *list = json_add_array(o, "vms");
 
 		for (size_t i = 0; i < reply.n_vms; i++)
 			json_object_array_add(list, json_vm(&reply.vms[i]));
-		json_object_object_add(o, "vms", list);
-		print_json(o);
+		json_print(o);
 	} else {
 		print_list(&reply);
 	}
@@ -202,7 +179,7 @@ int cmd_info(int argc, char **argv)
 		return rc;
 	for (size_t i = 0; i < reply.n_vms; i++) {
 		if (a.json)
-			print_json(json_vm(&reply.vms[i]));
+			json_print(json_vm(&reply.vms[i]));
 		else
 			print_info(&reply.vms[i]);
 	}
@@ -241,7 +218,7 @@ static int follow(struct ctl_conn *c, struct console *con, bool json)
 			console_close(con);
 		}
 		if (json)
-			print_json(json_end(ev.name, &ev.end));
+			json_print(json_end(ev.name, &ev.end));
 		else
 			print_end(stderr, ev.name, &ev.end);
 		return end_exit_code(ev.end.cause);

@@ -24,3 +24,9 @@ int cmd_console(int argc, char **argv);
 int cmd_wait(int argc, char **argv);
 int cmd_plan(int argc, char **argv);
 int cmd_check_host(int argc, char **argv);
+
+/* Prints usage, the one-line help and the flags given; --socket is always among them. */
+void command_help(const char *verb, const char *flags);
+struct err;
+/* Says why there is no connection and what to do about it; returns the exit code. */
+int no_broker(const char *verb, const char *path, int code, const struct err *e);

@@ -1,4 +1,5 @@
 /* bulkhead: the command line. Runs as its caller and has no other rights. */
+#include "client.h"
 #include "commands.h"
 #include "print_vm.h"
 
@@ -30,6 +31,17 @@ static void help(FILE *f)
 	for (unsigned i = 0; i < n_commands; i++)
 		fprintf(f, "  %-11s %-28s %s\n", commands[i].name, commands[i].synopsis, commands[i].help);
 	fputs("\n'bulkhead COMMAND --help' tells more, 'man bulkhead' tells all.\n", f);
+}
+
+void command_help(const char *verb, const char *flags)
+{
+	for (unsigned i = 0; i < n_commands; i++)
+		if (!strcmp(commands[i].name, verb))
+			printf("usage: bulkhead %s %s\n\n%s\n\n", verb, commands[i].synopsis, commands[i].help);
+	fputs("  --socket PATH   the broker's control socket [default: $BULKHEAD_SOCKET, your own broker, " CTL_DEFAULT_SOCKET
+	      "]\n",
+	      stdout);
+	fputs(flags, stdout);
 }
 
 /* A closed 0, 1 or 2 would make the next socket the terminal's stand-in. */

@@ -1,0 +1,282 @@
+/* run and create: from words to a VM. The files that the words name are opened here, with the caller's rights, and travel as fds.
+ */
+#include "client.h"
+#include "commands.h"
+#include "console.h"
+#include "embedded.h"
+#include "parse.h"
+#include "print.h"
+#include "print_vm.h"
+#include "vm_args.h"
+
+#include "bulkhead/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <json-c/json.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+struct run_args {
+	struct vm_args vm;
+	const char *socket;
+	bool private_broker, json, help;
+};
+
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int sig)
+{
+	(void)sig;
+	interrupted++;
+}
+
+/* Without SA_RESTART: a poll under way must come back. */
+static void catch_signals(void)
+{
+	static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+	struct sigaction sa = {.sa_handler = on_signal};
+
+	for (size_t i = 0; i < ARRAY_LEN(signals); i++)
+		sigaction(signals[i], &sa, NULL);
+}
+
+static const char run_flags[] = "  --private       use no running broker, start one for this VM alone (run only)\n"
+				"  --json          print what is said about the VM as JSON (on stderr for run)\n"
+				"\nVM options are described in bulkhead(1); 'bulkhead plan' shows what they become.\n";
+
+/* -1: go on. */
+static int read_args(int argc, char **argv, bool run, struct run_args *ret)
+{
+	const struct own_flag own[] = {
+	    {"--socket", NULL, &ret->socket},
+	    {"--json", &ret->json, NULL},
+	    {"--help", &ret->help, NULL},
+	    {"--private", &ret->private_broker, NULL},
+	};
+	int rc = vm_args_read(argc, argv, own, run ? 4 : 3, NULL, true, &ret->vm);
+
+	if (ret->help)
+		return command_help(argv[0], run_flags), EXIT_OK;
+	print_diags(stderr, ret->vm.diags);
+	return rc < 0 ? EXIT_CONFIG : -1;
+}
+
+/* The embedded guest as a file: sealed, so that whoever gets it knows that it stays what it is. */
+static int embedded_kernel(struct err *e)
+{
+	CLEANUP(fd_cleanup) int fd = memfd_create("bulkhead-probe", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	size_t done = 0, len = embedded_kernel_len();
+
+	if (fd < 0)
+		return err_sys(e, -errno, "memfd for the embedded guest");
+	while (done < len) {
+		ssize_t n = write(fd, embedded_kernel_start + done, len - done);
+
+		if (n < 0)
+			return err_sys(e, -errno, "writing the embedded guest to a memfd");
+		done += (size_t)n;
+	}
+	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
+		return err_sys(e, -errno, "sealing the embedded guest");
+	return fd_take(&fd);
+}
+
+static void say_progress(void *arg, const struct ctl_event *ev)
+{
+	bool *shown = arg;
+
+	if (ev->kind != CTL_EVENT_PROGRESS || !isatty(STDERR_FILENO) || ev->total == 0)
+		return;
+	fprintf(stderr, "\r\033[Kzone %s: %s of %s populated", ev->zone, people_size(ev->done).s, people_size(ev->total).s);
+	*shown = ev->done < ev->total;
+	if (!*shown)
+		fputs("\r\033[K", stderr);
+}
+
+/* Asks for the VM. -1: it is there; otherwise the exit code, with everything said. */
+static int create(const char *verb, struct run_args *a, struct ctl_conn *c, struct ctl_request *r, struct console *con,
+		  struct ctl_reply *ret_reply)
+{
+	CLEANUP(fd_cleanup) int kernel = -1;
+	CLEANUP(fd_cleanup) int peer = -1;
+	int fds[CHAN_FDS_MAX];
+	struct err e = {0};
+	bool shown = false;
+	int rc;
+
+	for (size_t i = 0; i < a->vm.files.n; i++) {
+		r->tags[i] = a->vm.files.tags[i];
+		fds[i] = a->vm.files.fds[i];
+	}
+	r->n_tags = a->vm.files.n;
+	if (!r->spec->kernel) {
+		kernel = embedded_kernel(&e);
+		if (kernel < 0)
+			goto failed;
+		r->tags[r->n_tags] = (struct fd_tag){FD_ROLE_KERNEL, 0};
+		fds[r->n_tags++] = kernel;
+	}
+	if (con) {
+		rc = console_open(con, &peer, &e);
+		if (rc < 0)
+			goto failed;
+		r->tags[r->n_tags] = (struct fd_tag){FD_ROLE_CONSOLE, 0};
+		fds[r->n_tags++] = peer;
+	}
+	rc = ctl_call(c, r, fds, r->n_tags, say_progress, &shown, ret_reply, &e);
+	if (shown)
+		fputs("\n", stderr);
+	if (rc < 0)
+		goto failed;
+	if (ret_reply->diags)
+		print_diags(stderr, ret_reply->diags);
+	if (ret_reply->code < 0) {
+		if (ret_reply->text && *ret_reply->text)
+			fprintf(stderr, "bulkhead %s: %s\n", verb, ret_reply->text);
+		return ret_reply->code == -EINVAL ? EXIT_CONFIG : ret_reply->code == -EPERM ? EXIT_NO_BROKER : EXIT_REFUSED;
+	}
+	return -1;
+failed:
+	fprintf(stderr, "bulkhead %s: %s\n", verb, e.text);
+	return EXIT_REFUSED;
+}
+
+static int connect_broker(const char *verb, const struct run_args *a, bool run, struct ctl_conn *c)
+{
+	const char *path = ctl_socket_path(a->socket);
+	struct err e = {0};
+	int rc = -ENOENT;
+
+	if (!a->private_broker) {
+		rc = ctl_connect(path, c, &e);
+		if (rc == 0)
+			return -1;
+		/* A socket that was named must be there; the default one need not. */
+		if (!run || a->socket || getenv("BULKHEAD_SOCKET"))
+			return no_broker(verb, path, rc, &e);
+	}
+	rc = ctl_connect_private(c, &e);
+	if (rc < 0) {
+		fprintf(stderr, "bulkhead %s: %s\n", verb, e.text);
+		return EXIT_NO_BROKER;
+	}
+	return -1;
+}
+
+int cmd_create(int argc, char **argv)
+{
+	static struct run_args a;
+	static struct ctl_request r;
+	struct ctl_conn c;
+	struct ctl_reply reply;
+	int rc = read_args(argc, argv, false, &a);
+
+	if (rc >= 0)
+		return rc;
+	rc = connect_broker(argv[0], &a, false, &c);
+	if (rc >= 0)
+		return rc;
+	r = (struct ctl_request){.op = CTL_CREATE, .spec = a.vm.spec};
+	rc = create(argv[0], &a, &c, &r, NULL, &reply);
+	if (rc < 0) {
+		rc = EXIT_OK;
+		if (reply.n_vms && a.json)
+			json_print(json_vm(&reply.vms[0]));
+		else if (reply.n_vms)
+			printf("%s\n", reply.vms[0].name);
+	}
+	ctl_close(&c);
+	return rc;
+}
+
+/* Asks once; whoever interrupts again leaves at once, and the broker ends the VM because we are gone. */
+static void ask_to_stop(struct ctl_conn *c, const char *name)
+{
+	static struct ctl_request r;
+	static uint8_t buf[4096];
+	struct err e = {0};
+	size_t len;
+
+	r = (struct ctl_request){.serial = ++c->serial, .op = CTL_STOP, .vm = name};
+	if (ctl_request_encode(&r, buf, sizeof(buf), &len, &e) == 0)
+		chan_send(c->fd, buf, len, NULL, 0);
+}
+
+/* Until the VM has ended; the exit code. */
+static int stay(struct ctl_conn *c, struct console *con, const char *name, bool json)
+{
+	struct err e = {0};
+	bool asked = false;
+
+	for (;;) {
+		struct ctl_event ev;
+		bool ready = false;
+		int rc = console_poll(con, c->fd, -1, &ready);
+
+		if ((con->detached || interrupted) && !asked) {
+			asked = true;
+			con->detached = false;
+			ask_to_stop(c, name);
+		}
+		if (interrupted > 1)
+			return EXIT_HOST_FAULT;
+		if (rc < 0 || !ready)
+			continue;
+		rc = ctl_next_event(c, &ev, &e);
+		if (rc == -EPROTO && asked)
+			continue; /* the answer to our stop; what counts is the event */
+		if (rc <= 0) {
+			console_drain(con);
+			console_close(con);
+			fprintf(stderr, "bulkhead run: the broker has gone, and the VM with it%s%s\n", rc ? ": " : "",
+				rc ? e.text : "");
+			return EXIT_HOST_FAULT;
+		}
+		if (ev.kind != CTL_EVENT_ENDED)
+			continue;
+		console_drain(con);
+		console_close(con);
+		if (json) {
+			struct json_object *o = json_end(ev.name, &ev.end);
+
+			fprintf(stderr, "%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY));
+			json_object_put(o);
+		} else {
+			print_end(stderr, ev.name, &ev.end);
+		}
+		return end_exit_code(ev.end.cause);
+	}
+}
+
+int cmd_run(int argc, char **argv)
+{
+	static struct run_args a;
+	static struct ctl_request r;
+	struct console con = {.sock = -1};
+	struct ctl_conn c;
+	struct ctl_reply reply;
+	char name[LIM_ID + 1];
+	int rc = read_args(argc, argv, true, &a);
+
+	if (rc >= 0)
+		return rc;
+	rc = connect_broker(argv[0], &a, true, &c);
+	if (rc >= 0)
+		return rc;
+	catch_signals();
+	r = (struct ctl_request){.op = CTL_CREATE, .spec = a.vm.spec, .boot = true, .attached = true};
+	rc = create(argv[0], &a, &c, &r, &con, &reply);
+	if (rc < 0) {
+		snprintf(name, sizeof(name), "%s", reply.n_vms ? reply.vms[0].name : "");
+		vm_args_close(&a.vm);
+		console_start(&con);
+		rc = stay(&c, &con, name, a.json);
+	}
+	console_close(&con);
+	ctl_close(&c);
+	return rc;
+}

@@ -1,0 +1,37 @@
+#include "vm_args.h"
+
+#include "config_json.h"
+
+#include "model/mem_plan.h"
+
+#include <errno.h>
+
+int vm_args_read(int argc, char **argv, const struct own_flag *own, size_t n_own, const struct host_facts *host, bool open_files,
+		 struct vm_args *ret)
+{
+	static uint8_t buf[PARSE_ARENA];
+	static struct vm_spec spec;
+	static struct diags diags;
+	struct arena arena = arena_over(buf, sizeof(buf));
+
+	ret->spec = &spec;
+	ret->diags = &diags;
+	describe_vm(argc - 1, argv + 1, own, n_own, &arena, &spec, &ret->extra, &diags);
+	if (ret->extra.n_positional)
+		diag_add(&diags, DIAG_ERROR, argv[0], ret->extra.positional[0], "VM options start with --", "one word too many");
+	if (ret->extra.has_restore)
+		diag_add(&diags, DIAG_ERROR, "--restore", ret->extra.restore.source_url, "describe a new VM instead",
+			 "restoring is not in this version yet");
+	spec_check(&spec, host, &diags);
+	check_files(&spec, open_files ? &ret->files : NULL, &diags);
+	if (diags.n_errors) {
+		vm_args_close(ret);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+void vm_args_close(struct vm_args *a)
+{
+	opened_files_close(&a->files);
+}
