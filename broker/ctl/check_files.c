@@ -1,0 +1,174 @@
+#include "check_files.h"
+
+#include "bulkhead/fd.h"
+#include "model/size_text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <linux/magic.h>
+#include <unistd.h>
+
+struct wanted {
+	const char *option;
+	const char *path;
+	struct txt text; /* what the user wrote */
+	enum fd_role role;
+	uint16_t index;
+	int flags;
+};
+
+void opened_files_close(struct opened_files *f)
+{
+	for (size_t i = 0; i < f->n; i++)
+		fd_cleanup(&f->fds[i]);
+	f->n = 0;
+}
+
+static int open_plain(const char *path, int flags)
+{
+	/* O_NONBLOCK: a FIFO in the place of a file must not stop us. It means nothing to the regular files that pass. */
+	struct open_how how = {
+	    .flags = (unsigned)(flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK),
+	    .mode = flags & O_CREAT ? 0600 : 0,
+	    .resolve = RESOLVE_NO_MAGICLINKS,
+	};
+
+	return (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+}
+
+static void keep(struct opened_files *f, const struct wanted *w, int *fd, struct diags *ds)
+{
+	if (!f)
+		return;
+	if (f->n == ARRAY_LEN(f->fds)) {
+		diag_add(ds, DIAG_ERROR, w->option, w->text.s, "use fewer files", "more than %zu files for one VM",
+			 ARRAY_LEN(f->fds));
+		return;
+	}
+	f->tags[f->n] = (struct fd_tag){.role = w->role, .index = w->index};
+	f->fds[f->n++] = fd_take(fd);
+}
+
+/* A file is used for as long as the VM lives, so it is judged by what is open, not by its name. */
+static int open_regular(const struct wanted *w, struct stat *ret, struct diags *ds)
+{
+	int fd = open_plain(w->path, w->flags);
+	int err = errno;
+
+	if (fd < 0) {
+		diag_add(ds, DIAG_ERROR, w->option, w->text.s,
+			 err == ENOENT   ? "name a file that exists"
+			 : err == ELOOP  ? "name the file itself"
+			 : err == EACCES ? "use a file that you may open yourself"
+					 : "name a file that can be opened",
+			 "cannot open %s: %s",
+			 w->flags & O_WRONLY ? "for writing"
+			 : w->flags & O_RDWR ? "for reading and writing"
+					     : "for reading",
+			 strerrordesc_np(err));
+		return -1;
+	}
+	if (fstat(fd, ret) < 0 || !S_ISREG(ret->st_mode)) {
+		diag_add(ds, DIAG_ERROR, w->option, w->text.s, "name a regular file", "this is a %s, not a regular file",
+			 S_ISDIR(ret->st_mode)    ? "directory"
+			 : S_ISCHR(ret->st_mode)  ? "character device"
+			 : S_ISBLK(ret->st_mode)  ? "block device"
+			 : S_ISFIFO(ret->st_mode) ? "pipe"
+						  : "special file");
+		fd_cleanup(&fd);
+	}
+	return fd;
+}
+
+static void check_image(const char *option, const char *path, enum fd_role role, struct opened_files *f, struct diags *ds)
+{
+	struct wanted w = {.option = option, .path = path, .role = role, .flags = O_RDONLY};
+	int fd CLEANUP(fd_cleanup) = -1;
+	struct stat st;
+
+	txt_set(&w.text, "%s", path);
+	fd = open_regular(&w, &st, ds);
+	if (fd < 0)
+		return;
+	if (st.st_size == 0)
+		diag_add(ds, DIAG_ERROR, option, path, "name the right file", "the file is empty");
+	else
+		keep(f, &w, &fd, ds);
+}
+
+static void check_zone_file(const struct zone_spec *z, uint16_t index, struct opened_files *f, struct diags *ds)
+{
+	struct wanted w = {
+	    .option = "--memory-zone",
+	    .path = z->file,
+	    .role = FD_ROLE_ZONE_FILE,
+	    .index = index,
+	    .flags = z->o.shared == TRI_ON ? O_RDWR : O_RDONLY,
+	};
+	int fd CLEANUP(fd_cleanup) = -1;
+	struct statfs fs;
+	struct stat st;
+
+	txt_set(&w.text, "id=%s,file=%s", z->id ? z->id : "", z->file);
+	fd = open_regular(&w, &st, ds);
+	if (fd < 0)
+		return;
+	if ((uint64_t)st.st_size < z->o.size) {
+		struct txt remedy;
+
+		txt_set(&remedy, "truncate -s %s %s, or a smaller zone", size_text(z->o.size).s, z->file);
+		diag_add(ds, DIAG_ERROR, w.option, w.text.s, remedy.s, "the file has %s, the zone needs %s",
+			 size_text((uint64_t)st.st_size).s, size_text(z->o.size).s);
+		return;
+	}
+	if (fstatfs(fd, &fs) == 0 && fs.f_type == HUGETLBFS_MAGIC && fs.f_bsize > 0 && z->o.size % (uint64_t)fs.f_bsize != 0) {
+		diag_add(ds, DIAG_ERROR, w.option, w.text.s, "a multiple of the huge page size of that mount",
+			 "the file lies on a hugetlbfs mount with pages of %s, the zone has %s",
+			 size_text((uint64_t)fs.f_bsize).s, size_text(z->o.size).s);
+		return;
+	}
+	keep(f, &w, &fd, ds);
+}
+
+static void check_serial_file(const char *path, struct opened_files *f, struct diags *ds)
+{
+	struct wanted w = {.option = "--serial", .path = path, .role = FD_ROLE_SERIAL_FILE, .flags = O_WRONLY | O_APPEND};
+	int fd CLEANUP(fd_cleanup) = -1;
+	struct stat st;
+
+	txt_set(&w.text, "file=%s", path);
+	if (f)
+		w.flags |= O_CREAT;
+	else if (stat(path, &st) < 0 && errno == ENOENT)
+		return; /* will be made when the VM is */
+	fd = open_regular(&w, &st, ds);
+	if (fd >= 0)
+		keep(f, &w, &fd, ds);
+}
+
+int check_files(const struct vm_spec *spec, struct opened_files *ret, struct diags *ds)
+{
+	size_t before = ds->n_errors;
+
+	if (ret)
+		ret->n = 0;
+	if (spec->kernel && *spec->kernel)
+		check_image("--kernel", spec->kernel, FD_ROLE_KERNEL, ret, ds);
+	if (spec->initramfs && *spec->initramfs)
+		check_image("--initramfs", spec->initramfs, FD_ROLE_INITRAMFS, ret, ds);
+	for (size_t i = 0; i < spec->n_zones && i < LIM_ZONES; i++)
+		if (spec->zones[i].file && *spec->zones[i].file)
+			check_zone_file(&spec->zones[i], (uint16_t)i, ret, ds);
+	if (spec->serial == SERIAL_FILE && spec->serial_file)
+		check_serial_file(spec->serial_file, ret, ds);
+	if (ds->n_errors == before)
+		return 0;
+	if (ret)
+		opened_files_close(ret);
+	return -EINVAL;
+}

@@ -1,0 +1,329 @@
+/* argv to flags, flags to objects. */
+#include "parse_int.h"
+
+#include <errno.h>
+#include <string.h>
+
+struct args {
+	struct parse p;
+	struct vm_spec *s;
+	struct parse_extra *x;
+	const struct own_flag *own;
+	size_t n_own;
+	uint32_t seen_vm; /* bit i: vm_flags[i] */
+	uint32_t seen_own;
+	bool console_given;
+};
+
+struct vm_flag {
+	const char *name;
+	bool many; /* several values after one flag, or the flag repeated */
+	void (*read)(struct args *a, const char *text);
+};
+
+static void too_many(struct args *a, const char *option, const char *text, unsigned max, const char *what)
+{
+	diag_add(a->p.ds, DIAG_ERROR, option, text, "leave some out", "one VM can have at most %u %s", max, what);
+}
+
+static void read_memory(struct args *a, const char *text)
+{
+	a->s->memory.given = true;
+	parse_object(&a->p, &keys_memory, &a->s->memory, text);
+}
+
+static void read_zone(struct args *a, const char *text)
+{
+	if (a->s->n_zones == LIM_ZONES)
+		too_many(a, "--memory-zone", text, LIM_ZONES, "memory zones");
+	else
+		parse_object(&a->p, &keys_zone, &a->s->zones[a->s->n_zones++], text);
+}
+
+static void read_numa(struct args *a, const char *text)
+{
+	if (a->s->n_nodes == LIM_NODES)
+		too_many(a, "--numa", text, LIM_NODES, "guest nodes");
+	else
+		parse_object(&a->p, &keys_numa, &a->s->nodes[a->s->n_nodes++], text);
+}
+
+static void read_epc(struct args *a, const char *text)
+{
+	if (a->s->n_epc == LIM_EPC)
+		too_many(a, "--sgx-epc", text, LIM_EPC, "EPC sections");
+	else
+		parse_object(&a->p, &keys_epc, &a->s->epc[a->s->n_epc++], text);
+}
+
+static void read_platform(struct args *a, const char *text)
+{
+	parse_object(&a->p, &keys_platform, a->s, text);
+}
+
+static void read_cpus(struct args *a, const char *text)
+{
+	a->s->cpus.given = true;
+	parse_object(&a->p, &keys_cpus, &a->s->cpus, text);
+}
+
+static void read_device(struct args *a, const char *text, const struct key_set *ks, enum device_kind kind)
+{
+	if (a->s->n_devices == LIM_DEVICES) {
+		too_many(a, ks->option, text, LIM_DEVICES, "devices");
+		return;
+	}
+	a->s->devices[a->s->n_devices].kind = kind;
+	parse_object(&a->p, ks, &a->s->devices[a->s->n_devices++], text);
+}
+
+static void read_disk(struct args *a, const char *text)
+{
+	read_device(a, text, &keys_disk, DEVICE_DISK);
+}
+
+static void read_net(struct args *a, const char *text)
+{
+	read_device(a, text, &keys_net, DEVICE_NET);
+}
+
+static void read_fs(struct args *a, const char *text)
+{
+	read_device(a, text, &keys_fs, DEVICE_FS);
+}
+
+static void read_path(struct args *a, const char *option, const char *text, const char **ret)
+{
+	*ret = text;
+	if (!*text)
+		diag_add(a->p.ds, DIAG_ERROR, option, "", "name a file", "the value is empty");
+}
+
+static void read_kernel(struct args *a, const char *text)
+{
+	read_path(a, "--kernel", text, &a->s->kernel);
+}
+
+static void read_initramfs(struct args *a, const char *text)
+{
+	read_path(a, "--initramfs", text, &a->s->initramfs);
+}
+
+static void read_cmdline(struct args *a, const char *text)
+{
+	a->s->cmdline = text;
+}
+
+static void read_name(struct args *a, const char *text)
+{
+	a->s->name = text;
+}
+
+static void read_config(struct args *a, const char *text)
+{
+	read_path(a, "--config", text, &a->x->config);
+}
+
+static void read_serial(struct args *a, const char *text)
+{
+	static const struct {
+		const char *word;
+		enum serial_mode mode;
+	} words[] = {{"off", SERIAL_OFF}, {"null", SERIAL_NULL}, {"tty", SERIAL_TTY}};
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		if (strcmp(text, words[i].word) == 0) {
+			a->s->serial = words[i].mode;
+			return;
+		}
+	}
+	if (strncmp(text, "file=", 5) == 0 && text[5]) {
+		a->s->serial = SERIAL_FILE;
+		a->s->serial_file = text + 5;
+	} else if (strcmp(text, "pty") == 0 || strncmp(text, "socket=", 7) == 0) {
+		diag_add(a->p.ds, DIAG_ERROR, "--serial", text, "--serial tty, and 'bulkhead console VM' from any other terminal",
+			 "the serial line cannot be put on a pty or a socket");
+	} else {
+		diag_add(a->p.ds, DIAG_ERROR, "--serial", text, "off, null, tty or file=PATH", "unknown serial mode");
+	}
+}
+
+static void read_console(struct args *a, const char *text)
+{
+	if (strcmp(text, "off") == 0 || strcmp(text, "null") == 0)
+		return;
+	if (strcmp(text, "tty") == 0 || strcmp(text, "pty") == 0 || strncmp(text, "file=", 5) == 0 ||
+	    strncmp(text, "socket=", 7) == 0)
+		diag_add(a->p.ds, DIAG_ERROR, "--console", text,
+			 "--console off --serial tty, and console=ttyS0 for the guest's kernel",
+			 "the virtio console is not in this version yet");
+	else
+		diag_add(a->p.ds, DIAG_ERROR, "--console", text, "off or null", "unknown console mode");
+}
+
+static void read_restore(struct args *a, const char *text)
+{
+	a->x->has_restore = true;
+	parse_restore(&a->p, text, &a->x->restore);
+}
+
+/* How many of them there are must fit seen_vm. */
+static const struct vm_flag vm_flags[] = {
+    {"--memory", false, read_memory},
+    {"--memory-zone", true, read_zone},
+    {"--numa", true, read_numa},
+    {"--sgx-epc", true, read_epc},
+    {"--platform", false, read_platform},
+    {"--cpus", false, read_cpus},
+    {"--disk", true, read_disk},
+    {"--net", true, read_net},
+    {"--fs", true, read_fs},
+    {"--kernel", false, read_kernel},
+    {"--initramfs", false, read_initramfs},
+    {"--cmdline", false, read_cmdline},
+    {"--serial", false, read_serial},
+    {"--console", false, read_console},
+    {"--restore", false, read_restore},
+    {"--name", false, read_name},
+    {"--config", false, read_config},
+};
+
+static bool twice(struct args *a, uint32_t *seen, size_t i, const char *name)
+{
+	bool again = *seen & (UINT32_C(1) << i);
+
+	*seen |= UINT32_C(1) << i;
+	if (again)
+		diag_add(a->p.ds, DIAG_ERROR, name, "", "give it once", "the flag is given twice");
+	return again;
+}
+
+static void no_value(struct args *a, const char *name, const char *next)
+{
+	struct txt t;
+
+	txt_set(&t, "%s=VALUE, which also works for a value that starts with '--'", name);
+	diag_add(a->p.ds, DIAG_ERROR, name, next ? next : "", next ? t.s : "give it a value", "the flag needs a value%s",
+		 next ? ", and another flag follows" : "");
+}
+
+static bool is_flag(const char *s)
+{
+	return s[0] == '-' && s[1];
+}
+
+/* The value of a flag that takes exactly one: behind '=' or the next argument. NULL: reported. */
+static const char *one_value(struct args *a, int argc, char *const argv[], int *i, const char *name, const char *inline_value)
+{
+	if (inline_value)
+		return inline_value;
+	if (*i + 1 < argc && !(argv[*i + 1][0] == '-' && argv[*i + 1][1] == '-'))
+		return argv[++*i];
+	no_value(a, name, *i + 1 < argc ? argv[*i + 1] : NULL);
+	return NULL;
+}
+
+static void read_vm_flag(struct args *a, size_t f, int argc, char *const argv[], int *i, const char *inline_value)
+{
+	const struct vm_flag *flag = &vm_flags[f];
+	const char *value = inline_value;
+	bool again = flag->many ? false : twice(a, &a->seen_vm, f, flag->name);
+
+	if (!a->x->vm_flag && flag->read != read_config && flag->read != read_name)
+		a->x->vm_flag = flag->name;
+	if (!flag->many)
+		value = one_value(a, argc, argv, i, flag->name, inline_value);
+	else if (!value && (*i + 1 >= argc || is_flag(argv[*i + 1])))
+		no_value(a, flag->name, *i + 1 < argc ? argv[*i + 1] : NULL);
+	if (value && !again)
+		flag->read(a, value);
+	while (flag->many && *i + 1 < argc && !is_flag(argv[*i + 1]))
+		flag->read(a, argv[++*i]);
+}
+
+static void read_own_flag(struct args *a, size_t f, int argc, char *const argv[], int *i, const char *inline_value)
+{
+	const struct own_flag *flag = &a->own[f];
+	const char *value = inline_value;
+
+	if (twice(a, &a->seen_own, f, flag->name))
+		return;
+	if (flag->ret_seen)
+		*flag->ret_seen = true;
+	if (!flag->ret_value) {
+		if (inline_value)
+			diag_add(a->p.ds, DIAG_ERROR, flag->name, inline_value, "leave the value out", "the flag takes no value");
+		return;
+	}
+	value = one_value(a, argc, argv, i, flag->name, inline_value);
+	if (value && !*value)
+		diag_add(a->p.ds, DIAG_ERROR, flag->name, "", "give it a value", "the value is empty");
+	else if (value)
+		*flag->ret_value = value;
+}
+
+static bool flag_is(const char *arg, const char *name, const char **ret_value)
+{
+	size_t n = strlen(name);
+
+	if (strncmp(arg, name, n) != 0 || (arg[n] && arg[n] != '='))
+		return false;
+	*ret_value = arg[n] ? arg + n + 1 : NULL;
+	return true;
+}
+
+static void read_flag(struct args *a, int argc, char *const argv[], int *i)
+{
+	const char *value;
+
+	for (size_t f = 0; f < a->n_own; f++) {
+		if (flag_is(argv[*i], a->own[f].name, &value)) {
+			read_own_flag(a, f, argc, argv, i, value);
+			return;
+		}
+	}
+	for (size_t f = 0; a->s && f < ARRAY_LEN(vm_flags); f++) {
+		if (flag_is(argv[*i], vm_flags[f].name, &value)) {
+			read_vm_flag(a, f, argc, argv, i, value);
+			return;
+		}
+	}
+	diag_add(a->p.ds, DIAG_ERROR, argv[*i], "", "'--help' lists the flags of this command", "unknown flag");
+}
+
+static void read_positional(struct args *a, const char *text)
+{
+	if (a->x->n_positional == PARSE_POSITIONALS)
+		diag_add(a->p.ds, DIAG_ERROR, "arguments", text, "'--help' shows how this command is used", "too many arguments");
+	else
+		a->x->positional[a->x->n_positional++] = text;
+}
+
+int parse_args(int argc, char *const argv[], const struct own_flag *own, size_t n_own, struct arena *ar, struct vm_spec *ret,
+	       struct parse_extra *ret_extra, struct diags *ds)
+{
+	struct args a = {.p = {.a = ar, .ds = ds}, .s = ret, .x = ret_extra, .own = own, .n_own = n_own < 32 ? n_own : 32};
+	size_t before = ds->n_errors;
+	bool only_positionals = false;
+
+	*ret_extra = (struct parse_extra){0};
+	if (ret)
+		memset(ret, 0, sizeof(*ret));
+	for (int i = 0; i < argc; i++) {
+		if (!only_positionals && strcmp(argv[i], "--") == 0)
+			only_positionals = true;
+		else if (!only_positionals && is_flag(argv[i]))
+			read_flag(&a, argc, argv, &i);
+		else
+			read_positional(&a, argv[i]);
+	}
+	if (ret_extra->config && ret_extra->vm_flag)
+		diag_add(ds, DIAG_ERROR, "--config", ret_extra->config, "put it into the file, or leave --config out",
+			 "--config describes the whole VM and cannot be combined with %s", ret_extra->vm_flag);
+	/* The size was there and wrong: neither "no size" nor its default may be blamed as well. */
+	if (a.p.bad_memory_size) {
+		ret->memory.has_size = true;
+		ret->memory.o.size = ret->n_zones ? 0 : TiB;
+	}
+	return ds->n_errors > before ? -EINVAL : 0;
+}
