@@ -228,7 +228,7 @@ static int check_epc(const struct mem_plan *p, struct err *e)
 	return 0;
 }
 
-int plan_check(const struct mem_plan *p, struct err *e)
+static int check_all(const struct mem_plan *p, struct err *e)
 {
 	int r = check_counts(p, e);
 	uint64_t limit;
@@ -247,5 +247,14 @@ int plan_check(const struct mem_plan *p, struct err *e)
 		r = check_epc(p, e);
 	if (r == 0)
 		r = plan_check_windows(p, limit, e);
-	return r < 0 ? err_wrap(e, "plan") : 0;
+	return r;
+}
+
+int plan_check(const struct mem_plan *p, struct err *e)
+{
+	int r = check_all(p, e);
+
+	if (r < 0)
+		err_wrap(e, "plan");
+	return r;
 }
