@@ -1,0 +1,117 @@
+#include "build.h"
+
+#include "bulkhead/fd.h"
+
+#include <errno.h>
+#include <sys/eventfd.h>
+
+static int build_memory(struct machine *m, struct grant *g, struct arena *a, place_progress_fn *progress, void *arg,
+			struct wk_reports *ret, struct err *e)
+{
+	int r = guestmem_map(&m->gm, g->w.plan, g->zone, e);
+
+	return r < 0 ? r : guestmem_populate(&m->gm, a, progress, arg, &ret->reports, &ret->n, e);
+}
+
+static int build_kvm(struct machine *m, const struct grant *g, struct err *e)
+{
+	int r = vm_create(&m->vm, g->kvm, g->w.plan->phys_bits, e);
+
+	return r < 0 ? r : vm_add_slots(&m->vm, &m->gm, e);
+}
+
+/* One line per device. */
+static int build_devices(struct machine *m, struct grant *g, struct err *e)
+{
+	int r;
+
+	pthread_mutex_init(&m->dev_lock, NULL);
+	irq_init(&m->irq, m->vm.fd);
+	r = ioapic_init(&m->ioapic, &m->irq, &m->mmio, e);
+	if (r == 0)
+		r = serial_init(&m->serial, g->w.serial, g->serial_file, &m->ioapic, &m->pio, e);
+	if (r == 0)
+		r = rtc_init(&m->rtc, &m->pio, e);
+	if (r == 0)
+		r = power_init(&m->power, &m->pio, e);
+	if (r == 0)
+		serial_attach(&m->serial, fd_take(&g->console));
+	return r;
+}
+
+static int build_vcpus(struct machine *m, const struct grant *g, const struct boot_entry *entry, struct err *e)
+{
+	const struct wk_grant *w = &g->w;
+
+	m->topology = topology_of(w->threads_per_core, w->cores_per_die, w->dies_per_package, w->packages, w->vcpus_max);
+	for (uint32_t i = 0; i < w->vcpus_boot; i++) {
+		int r = vcpu_create(m, i, e);
+
+		if (r < 0)
+			return r;
+		m->n_vcpus++;
+	}
+	for (size_t i = 0; i < w->n_affinity; i++)
+		m->vcpu[w->affinity[i].vcpu].affinity = &w->affinity[i].host_cpus;
+	return vcpu_set_entry(&m->vcpu[0], entry, e);
+}
+
+int build_machine(struct machine *m, struct grant *g, struct arena *a, place_progress_fn *progress, void *arg,
+		  struct wk_reports *ret_reports, struct err *e)
+{
+	struct boot_image image = {
+	    .kernel_fd = g->kernel,
+	    .initramfs_fd = g->initramfs,
+	    .cmdline = g->w.cmdline,
+	    .rsdp = gpa(0),
+	};
+	struct boot_entry entry;
+	int r;
+
+	r = build_memory(m, g, a, progress, arg, ret_reports, e);
+	if (r == 0)
+		r = build_kvm(m, g, e);
+	if (r == 0)
+		r = build_devices(m, g, e);
+	if (r == 0)
+		r = boot_load(&m->gm, &image, &entry, e);
+	if (r == 0)
+		r = build_vcpus(m, g, &entry, e);
+	return r;
+}
+
+int build_threads(struct machine *m, struct err *e)
+{
+	int wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+	if (wake < 0)
+		return err_sys(e, -errno, "eventfd");
+	runctl_init(&m->run, m->n_vcpus, wake);
+	for (uint32_t i = 0; i < m->n_vcpus; i++) {
+		int r = vcpu_start_thread(&m->vcpu[i], e);
+
+		if (r < 0)
+			return r;
+	}
+	runctl_wait_all_parked(&m->run);
+	for (uint32_t i = 0; i < m->n_vcpus; i++) {
+		if (m->vcpu[i].start_error < 0) {
+			*e = m->vcpu[i].start_why;
+			return m->vcpu[i].start_error;
+		}
+	}
+	return 0;
+}
+
+size_t build_list_fds(const struct machine *m, int *fds, size_t cap)
+{
+	const int own[] = {m->vm.fd, m->run.wake_fd, m->serial.console_fd, m->serial.file_fd};
+	size_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(own) && n < cap; i++)
+		if (own[i] >= 0)
+			fds[n++] = own[i];
+	for (uint32_t i = 0; i < m->n_vcpus && n < cap; i++)
+		fds[n++] = m->vcpu[i].fd;
+	return n;
+}

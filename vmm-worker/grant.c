@@ -1,0 +1,246 @@
+#include "grant.h"
+
+#include "bulkhead/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#define SEALS_NEEDED (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+
+void grant_init(struct grant *g)
+{
+	g->kvm = g->kernel = g->initramfs = g->console = g->serial_file = -1;
+	for (size_t i = 0; i < LIM_ZONES; i++)
+		g->zone[i] = -1;
+}
+
+static int *place_for(struct grant *g, const struct fd_tag *tag)
+{
+	switch (tag->role) {
+	case FD_ROLE_KVM:
+		return tag->index == 0 ? &g->kvm : NULL;
+	case FD_ROLE_KERNEL:
+		return tag->index == 0 ? &g->kernel : NULL;
+	case FD_ROLE_INITRAMFS:
+		return tag->index == 0 ? &g->initramfs : NULL;
+	case FD_ROLE_CONSOLE:
+		return tag->index == 0 ? &g->console : NULL;
+	case FD_ROLE_SERIAL_FILE:
+		return tag->index == 0 ? &g->serial_file : NULL;
+	case FD_ROLE_ZONE:
+		return tag->index < g->w.plan->n_zones ? &g->zone[tag->index] : NULL;
+	case FD_ROLE_ZONE_FILE: /* files go to the worker as the zone's object, FD_ROLE_ZONE */
+		return NULL;
+	}
+	return NULL;
+}
+
+static int take_fds(struct grant *g, struct chan_msg *m, struct err *e)
+{
+	if (g->w.n_tags != m->nfds)
+		return err_set(e, -EPROTO, "grant: %zu descriptors with %zu names", m->nfds, g->w.n_tags);
+	for (size_t i = 0; i < m->nfds; i++) {
+		int *place = place_for(g, &g->w.tags[i]);
+
+		if (!place || *place >= 0)
+			return err_set(e, -EPROTO,
+				       "grant: descriptor %zu has role %d and number %u, which this machine has no place for", i,
+				       (int)g->w.tags[i].role, g->w.tags[i].index);
+		*place = fd_take(&m->fds[i]);
+	}
+	return 0;
+}
+
+/* wanted: O_RDONLY means "can be read", O_WRONLY "only written", O_RDWR both. */
+static int check_mode(int fd, int wanted, const char *what, struct err *e)
+{
+	int mode = fcntl(fd, F_GETFL);
+
+	if (mode < 0)
+		return err_sys(e, -errno, "%s", what);
+	if (mode & O_PATH)
+		return err_set(e, -EBADF, "%s: a path without an open file", what);
+	mode &= O_ACCMODE;
+	if (mode != wanted && !(wanted == O_RDONLY && mode == O_RDWR))
+		return err_set(e, -EBADF, "%s: opened for the wrong direction", what);
+	return 0;
+}
+
+static int check_regular(int fd, int mode, const char *what, uint64_t *ret_size, struct err *e)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return err_sys(e, -errno, "%s", what);
+	if (!S_ISREG(st.st_mode))
+		return err_set(e, -EBADF, "%s: not a regular file", what);
+	*ret_size = (uint64_t)st.st_size;
+	return check_mode(fd, mode, what, e);
+}
+
+static int check_kvm(int fd, struct err *e)
+{
+	struct stat st;
+	int version;
+
+	if (fd < 0)
+		return err_set(e, -EPROTO, "grant: /dev/kvm is missing");
+	if (fstat(fd, &st) < 0 || !S_ISCHR(st.st_mode))
+		return err_set(e, -EBADF, "/dev/kvm: not a device");
+	version = ioctl(fd, KVM_GET_API_VERSION, 0);
+	if (version != KVM_API_VERSION)
+		return err_set(e, -ENOTTY, "/dev/kvm: API version %d, %d is needed; is this KVM?", version, KVM_API_VERSION);
+	return 0;
+}
+
+int grant_check_console(int fd, struct err *e)
+{
+	int domain = 0, type = 0;
+	socklen_t len = sizeof(int);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0 || getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0 ||
+	    domain != AF_UNIX || type != SOCK_STREAM)
+		return err_set(e, -EBADF, "console: not a stream socket");
+	return 0;
+}
+
+/* Sealed against every change of its size: nobody who holds it can take memory away under us with a truncation. */
+static int check_sealed(int fd, const struct plan_zone *z, struct err *e)
+{
+	int seals = fcntl(fd, F_GET_SEALS);
+
+	if (seals < 0)
+		return err_sys(e, -errno, "zone %s: its object has no seals", z->id);
+	if ((seals & SEALS_NEEDED) != SEALS_NEEDED)
+		return err_set(e, -EPERM, "zone %s: its object can still change its size (seals %#x, needed %#x)", z->id, seals,
+			       SEALS_NEEDED);
+	if (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE))
+		return err_set(e, -EPERM, "zone %s: its object cannot be written (seals %#x)", z->id, seals);
+	return 0;
+}
+
+static int check_huge(int fd, const struct plan_zone *z, struct err *e)
+{
+	struct statfs fs;
+	struct stat st;
+
+	if (fstatfs(fd, &fs) < 0 || fstat(fd, &st) < 0)
+		return err_sys(e, -errno, "zone %s", z->id);
+	if (fs.f_type != HUGETLBFS_MAGIC || (uint64_t)st.st_blksize != z->page_size)
+		return err_set(e, -EBADF, "zone %s: its object does not have pages of %llu KiB", z->id,
+			       (unsigned long long)(z->page_size / KiB));
+	return 0;
+}
+
+static int check_zone(int fd, const struct plan_zone *z, struct err *e)
+{
+	bool own = z->backing == BACKING_MEMFD || z->backing == BACKING_HUGETLB;
+	uint64_t size = 0, needed = plan_zone_object_size(z);
+	char what[LIM_ID + 8];
+	int r;
+
+	if (z->backing == BACKING_ANON)
+		return fd < 0 ? 0 : err_set(e, -EPROTO, "zone %s: anonymous, but an object came for it", z->id);
+	if (fd < 0)
+		return err_set(e, -EPROTO, "zone %s: no object came for it", z->id);
+	snprintf(what, sizeof(what), "zone %s", z->id);
+	r = check_regular(fd, z->backing == BACKING_FILE_PRIVATE ? O_RDONLY : O_RDWR, what, &size, e);
+	if (r < 0)
+		return r;
+	if (own ? size != needed : size < needed)
+		return err_set(e, -EBADF, "zone %s: its object has %llu bytes, the plan says %llu", z->id,
+			       (unsigned long long)size, (unsigned long long)needed);
+	if (own)
+		r = check_sealed(fd, z, e);
+	if (r == 0 && z->backing == BACKING_HUGETLB)
+		r = check_huge(fd, z, e);
+	return r;
+}
+
+static int check_serial_file(const struct grant *g, struct err *e)
+{
+	uint64_t size;
+
+	if ((g->serial_file >= 0) != (g->w.serial == SERIAL_FILE))
+		return err_set(e, -EPROTO, "--serial: a file is granted and not used, or used and not granted");
+	if (g->serial_file < 0)
+		return 0;
+	if (!(fcntl(g->serial_file, F_GETFL) & O_APPEND))
+		return err_set(e, -EBADF, "serial file: not opened for appending");
+	return check_regular(g->serial_file, O_WRONLY, "serial file", &size, e);
+}
+
+static int check_fds(const struct grant *g, struct err *e)
+{
+	const struct mem_plan *plan = g->w.plan;
+	uint64_t size;
+	int r = check_kvm(g->kvm, e);
+
+	if (r == 0 && g->kernel < 0)
+		r = err_set(e, -EPROTO, "grant: the kernel is missing");
+	if (r == 0)
+		r = check_regular(g->kernel, O_RDONLY, "kernel", &size, e);
+	if (r == 0 && g->initramfs >= 0)
+		r = check_regular(g->initramfs, O_RDONLY, "initramfs", &size, e);
+	if (r == 0 && g->console >= 0)
+		r = grant_check_console(g->console, e);
+	if (r == 0)
+		r = check_serial_file(g, e);
+	for (size_t i = 0; r == 0 && i < plan->n_zones; i++)
+		r = check_zone(g->zone[i], &plan->zones[i], e);
+	return r;
+}
+
+static int check_cpus(const struct wk_grant *w, struct err *e)
+{
+	uint64_t places = (uint64_t)(w->threads_per_core ? w->threads_per_core : 1) * (w->cores_per_die ? w->cores_per_die : 1) *
+			  (w->dies_per_package ? w->dies_per_package : 1) * (w->packages ? w->packages : 1);
+	bool flat = !w->threads_per_core && !w->cores_per_die && !w->dies_per_package && !w->packages;
+
+	if (w->vcpus_boot == 0 || w->vcpus_boot > w->vcpus_max || w->vcpus_max > LIM_CPUS)
+		return err_set(e, -EPROTO, "grant: %u of %u vCPUs", w->vcpus_boot, w->vcpus_max);
+	if (!flat && places < w->vcpus_max)
+		return err_set(e, -EPROTO, "grant: a topology of %llu places for %u vCPUs", (unsigned long long)places,
+			       w->vcpus_max);
+	for (size_t i = 0; i < w->n_affinity; i++)
+		if (w->affinity[i].vcpu >= w->vcpus_max)
+			return err_set(e, -EPROTO, "grant: affinity of vCPU %u, which does not exist", w->affinity[i].vcpu);
+	return 0;
+}
+
+int grant_accept(struct grant *g, struct chan_msg *m, struct arena *a, struct err *e)
+{
+	struct wk_msg msg;
+	int r = wk_decode(m, a, &msg, e);
+
+	if (r < 0)
+		return r;
+	g->serial = msg.serial;
+	if (msg.op != WK_GRANT)
+		return err_set(e, -EPROTO, "the first message must be a grant");
+	g->w = msg.u.grant;
+	r = plan_check(g->w.plan, e);
+	if (r == 0)
+		r = check_cpus(&g->w, e);
+	if (r == 0)
+		r = take_fds(g, m, e);
+	if (r == 0)
+		r = check_fds(g, e);
+	return r < 0 ? err_wrap(e, "the worker refuses its grant") : 0;
+}
+
+void grant_close_spent(struct grant *g)
+{
+	fd_cleanup(&g->kvm);
+	fd_cleanup(&g->kernel);
+	fd_cleanup(&g->initramfs);
+	for (size_t i = 0; i < g->w.plan->n_zones; i++)
+		fd_cleanup(&g->zone[i]);
+}

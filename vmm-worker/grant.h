@@ -1,0 +1,23 @@
+/* What the broker granted: everything this process will ever have. Nothing of it is believed before it has been checked here. */
+#pragma once
+#include "wire/worker.h"
+
+struct grant {
+	uint32_t serial;
+	struct wk_grant w; /* its pointers lie in the arena given to grant_accept */
+	int kvm, kernel;
+	int initramfs, console, serial_file; /* -1: not granted */
+	int zone[LIM_ZONES];                 /* -1: none, for anonymous zones and zones without boot memory */
+};
+
+void grant_init(struct grant *g);
+
+/* Decodes m, which must be a WK_GRANT, and checks the plan and every descriptor against it: role, count, kind, size, seals,
+ * access mode. Owns the descriptors from then on, also on failure. */
+int grant_accept(struct grant *g, struct chan_msg *m, struct arena *a, struct err *e);
+
+/* Closes what the machine no longer needs once it is built: /dev/kvm, kernel, initramfs, zones (their mappings stay). */
+void grant_close_spent(struct grant *g);
+
+/* A console: a connected stream socket and nothing else. Also for WK_CONSOLE. */
+int grant_check_console(int fd, struct err *e);

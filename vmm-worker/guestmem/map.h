@@ -1,0 +1,36 @@
+/* The guest's memory as this process has it mapped: every zone once, whole, and the plan's pieces over it.
+ * Only access.h turns guest addresses into pointers; nothing outside this folder uses the host addresses but kvm/slots.c. */
+#pragma once
+#include "base/arena.h"
+#include "bulkhead/err.h"
+#include "model/mem_plan.h"
+#include "place/place.h"
+
+struct gm_piece {
+	gspan_t at;
+	uint8_t *host; /* host address of at.start; at.len bytes behind it belong to this piece */
+	uint16_t zone;
+};
+
+struct guestmem {
+	const struct mem_plan *plan; /* the caller's; must outlive this */
+	uint8_t *zone_at[LIM_ZONES]; /* NULL: a zone without boot memory */
+	size_t n;
+	struct gm_piece piece[PLAN_PIECES_MAX]; /* ascending guest address, as in the plan */
+};
+
+/* Maps all zones of a plan that plan_check accepted. zone_fds[i] is the object of zone i, or -1 for BACKING_ANON; they stay the
+ * caller's. Binds and advises what this process itself makes (anonymous memory, private copies of files). There is no unmap: the
+ * process ends instead. Main thread, before the sandbox closes. */
+int guestmem_map(struct guestmem *gm, const struct mem_plan *plan, const int *zone_fds, struct err *e);
+
+/* Populates the zones that ask for it and that this process makes, verifies where bound ones lie, and reports on them. */
+int guestmem_populate(struct guestmem *gm, struct arena *a, place_progress_fn *progress, void *arg,
+		      struct zone_report **ret_reports, size_t *ret_n, struct err *e);
+
+/* Where the pages of every mapped zone are now, arrays from a. Any time. */
+int guestmem_census(const struct guestmem *gm, struct arena *a, struct zone_report **ret_reports, size_t *ret_n, struct err *e);
+
+/* true if the host address lies in a zone's mapping: tells a SIGBUS on guest memory from a fault of our own. Async-signal-safe.
+ */
+bool guestmem_owns(const struct guestmem *gm, const void *host);

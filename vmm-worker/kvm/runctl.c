@@ -1,0 +1,80 @@
+#include "kvm/runctl.h"
+
+#include <unistd.h>
+
+void runctl_init(struct runctl *rc, unsigned n_vcpus, int wake_fd)
+{
+	pthread_mutex_init(&rc->lock, NULL);
+	pthread_cond_init(&rc->change, NULL);
+	atomic_init(&rc->hold, true);
+	atomic_init(&rc->end_claims, 0);
+	atomic_init(&rc->ended, false);
+	rc->n_vcpus = n_vcpus;
+	rc->n_parked = 0;
+	rc->wake_fd = wake_fd;
+}
+
+void runctl_wake(struct runctl *rc)
+{
+	static const uint64_t one = 1;
+	ssize_t n = write(rc->wake_fd, &one, sizeof(one));
+
+	(void)n; /* can only fail when 2^64 - 2 wakes are pending, and then it is awake */
+}
+
+void runctl_park(struct runctl *rc)
+{
+	pthread_mutex_lock(&rc->lock);
+	rc->n_parked++;
+	if (rc->n_parked == rc->n_vcpus) {
+		pthread_cond_broadcast(&rc->change);
+		runctl_wake(rc);
+	}
+	while (atomic_load(&rc->hold))
+		pthread_cond_wait(&rc->change, &rc->lock);
+	rc->n_parked--;
+	pthread_mutex_unlock(&rc->lock);
+}
+
+_Noreturn void runctl_end(struct runctl *rc, const struct end_report *end)
+{
+	if (atomic_fetch_add(&rc->end_claims, 1) == 0) {
+		rc->end = *end;
+		atomic_store(&rc->ended, true);
+		runctl_wake(rc);
+	}
+	pthread_mutex_lock(&rc->lock);
+	for (;;)
+		pthread_cond_wait(&rc->change, &rc->lock);
+}
+
+void runctl_hold(struct runctl *rc)
+{
+	atomic_store(&rc->hold, true);
+}
+
+void runctl_release(struct runctl *rc)
+{
+	pthread_mutex_lock(&rc->lock);
+	atomic_store(&rc->hold, false);
+	pthread_cond_broadcast(&rc->change);
+	pthread_mutex_unlock(&rc->lock);
+}
+
+bool runctl_all_parked(struct runctl *rc)
+{
+	bool all;
+
+	pthread_mutex_lock(&rc->lock);
+	all = rc->n_parked == rc->n_vcpus;
+	pthread_mutex_unlock(&rc->lock);
+	return all;
+}
+
+void runctl_wait_all_parked(struct runctl *rc)
+{
+	pthread_mutex_lock(&rc->lock);
+	while (rc->n_parked != rc->n_vcpus)
+		pthread_cond_wait(&rc->change, &rc->lock);
+	pthread_mutex_unlock(&rc->lock);
+}

@@ -1,0 +1,30 @@
+/* One virtual machine, as its threads share it. Who touches what: guestmem and the bus tables are only read once the vCPUs run;
+ * devices and interrupts belong to whoever holds dev_lock; run belongs to kvm/runctl.c. */
+#pragma once
+#include "dev/bus.h"
+#include "dev/ioapic.h"
+#include "dev/power.h"
+#include "dev/rtc.h"
+#include "dev/serial.h"
+#include "guestmem/access.h"
+#include "kvm/irq.h"
+#include "kvm/runctl.h"
+#include "kvm/vcpu.h"
+#include "kvm/vm.h"
+
+struct machine {
+	struct guestmem gm;
+	struct vm vm;
+	struct topology topology;
+	struct runctl run;
+	uint32_t n_vcpus;
+	struct vcpu vcpu[LIM_CPUS];
+	pthread_mutex_t dev_lock;
+	struct bus pio, mmio;
+	struct irq irq;
+	struct ioapic ioapic;
+	struct serial serial;
+	struct rtc rtc;
+	struct power power;
+	uint64_t in_window; /* accesses to windows of the plan in which no device answered; under dev_lock */
+};

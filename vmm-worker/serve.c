@@ -1,0 +1,241 @@
+#include "serve.h"
+
+#include "bulkhead/fd.h"
+#include "grant.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#define CONSOLE_LAST_WORDS_MS 200
+
+enum { EXIT_ENDED = 0, EXIT_NO_BROKER = 0, EXIT_BROKEN = 1 };
+
+enum phase {
+	PHASE_HELD, /* never started, or paused: all vCPU threads are parked */
+	PHASE_RUNNING,
+	PHASE_HOLDING, /* asked to park, not all there yet */
+};
+
+struct server {
+	struct machine *m;
+	struct link *l;
+	struct arena *arena;
+	enum phase phase;
+	uint32_t hold_serial; /* the PAUSE that waits for its answer */
+	int pid;
+	bool done;
+	int exit_code;
+};
+
+static void finish(struct server *s, int exit_code)
+{
+	s->done = true;
+	s->exit_code = exit_code;
+}
+
+static void send_or_leave(struct server *s, const struct wk_msg *m)
+{
+	if (link_send(s->l, m, NULL) < 0)
+		finish(s, EXIT_NO_BROKER);
+}
+
+static void send_state(struct server *s, uint32_t serial)
+{
+	struct wk_msg m = {.op = WK_STATE, .serial = serial, .u.state.running = s->phase == PHASE_RUNNING};
+
+	send_or_leave(s, &m);
+}
+
+/* The guest's last output is on its way before the report that it ended. */
+static void drain_console(struct machine *m)
+{
+	struct pollfd p = {.fd = m->serial.console_fd, .events = POLLOUT};
+
+	pthread_mutex_lock(&m->dev_lock);
+	serial_flush(&m->serial);
+	while (m->serial.stuck && poll(&p, 1, CONSOLE_LAST_WORDS_MS) > 0 && !(p.revents & (POLLERR | POLLHUP)))
+		serial_flush(&m->serial);
+	pthread_mutex_unlock(&m->dev_lock);
+}
+
+static void end(struct server *s, uint32_t serial, const struct end_report *report)
+{
+	struct wk_msg m = {.op = WK_ENDED, .serial = serial, .u.ended = *report};
+
+	drain_console(s->m);
+	link_send(s->l, &m, NULL);
+	finish(s, EXIT_ENDED);
+}
+
+static void go(struct server *s, uint32_t serial)
+{
+	if (s->phase != PHASE_RUNNING) {
+		s->phase = PHASE_RUNNING;
+		runctl_release(&s->m->run);
+	}
+	send_state(s, serial);
+}
+
+static void hold(struct server *s, uint32_t serial)
+{
+	if (s->phase == PHASE_HELD) {
+		send_state(s, serial);
+		return;
+	}
+	s->phase = PHASE_HOLDING;
+	s->hold_serial = serial;
+	runctl_hold(&s->m->run);
+	for (uint32_t i = 0; i < s->m->n_vcpus; i++)
+		vcpu_kick(&s->m->vcpu[i], s->pid);
+}
+
+static void stop(struct server *s, uint32_t serial)
+{
+	struct end_report r = {.cause = END_STOPPED};
+
+	snprintf(r.detail, sizeof(r.detail), "stopped by request");
+	end(s, serial, &r);
+}
+
+static void query(struct server *s, uint32_t serial)
+{
+	struct wk_msg m = {.op = WK_STATS, .serial = serial};
+	size_t keep = s->arena->used;
+	struct err e = {0};
+
+	/* A census that fails is answered with what there is: nothing. The machine goes on. */
+	guestmem_census(&s->m->gm, s->arena, &m.u.reports.reports, &m.u.reports.n, &e);
+	send_or_leave(s, &m);
+	s->arena->used = keep;
+}
+
+static void console(struct server *s, int *fd)
+{
+	struct err e;
+
+	if (grant_check_console(*fd, &e) < 0)
+		return; /* the message's owner closes it */
+	pthread_mutex_lock(&s->m->dev_lock);
+	serial_attach(&s->m->serial, fd_take(fd));
+	pthread_mutex_unlock(&s->m->dev_lock);
+}
+
+/* The broker is our parent, and still: a message that is none of these ends the machine and harms nobody. */
+static void on_broker(struct server *s)
+{
+	size_t keep = s->arena->used;
+	struct wk_msg msg;
+	struct err e;
+
+	if (link_recv(s->l, &e) <= 0) {
+		finish(s, EXIT_NO_BROKER);
+		return;
+	}
+	if (wk_decode(&s->l->in, s->arena, &msg, &e) < 0) {
+		chan_msg_close(&s->l->in);
+		finish(s, EXIT_BROKEN);
+		return;
+	}
+	switch (msg.op) {
+	case WK_START:
+	case WK_RESUME:
+		go(s, msg.serial);
+		break;
+	case WK_PAUSE:
+		hold(s, msg.serial);
+		break;
+	case WK_STOP:
+		stop(s, msg.serial);
+		break;
+	case WK_CONSOLE:
+		console(s, &s->l->in.fds[0]);
+		break;
+	case WK_QUERY:
+		query(s, msg.serial);
+		break;
+	case WK_GRANT:
+	case WK_READY:
+	case WK_PROGRESS:
+	case WK_STATE:
+	case WK_STATS:
+	case WK_FAILED:
+	case WK_ENDED:
+		finish(s, EXIT_BROKEN);
+		break;
+	}
+	chan_msg_close(&s->l->in);
+	s->arena->used = keep;
+}
+
+static void on_wake(struct server *s)
+{
+	struct runctl *rc = &s->m->run;
+	uint64_t n;
+
+	if (read(rc->wake_fd, &n, sizeof(n)) < 0)
+		return;
+	if (atomic_load(&rc->ended)) {
+		end(s, 0, &rc->end);
+		return;
+	}
+	if (s->phase == PHASE_HOLDING && runctl_all_parked(rc)) {
+		s->phase = PHASE_HELD;
+		send_state(s, s->hold_serial);
+	}
+}
+
+static void on_console(struct machine *m, short events)
+{
+	pthread_mutex_lock(&m->dev_lock);
+	if (events & POLLOUT)
+		serial_flush(&m->serial);
+	if (events & POLLIN)
+		serial_input(&m->serial);
+	else if (events & (POLLHUP | POLLERR))
+		serial_attach(&m->serial, -1);
+	pthread_mutex_unlock(&m->dev_lock);
+}
+
+static struct pollfd console_interest(struct machine *m)
+{
+	struct pollfd p;
+
+	pthread_mutex_lock(&m->dev_lock);
+	p = (struct pollfd){.fd = m->serial.console_fd};
+	if (serial_wants_input(&m->serial))
+		p.events |= POLLIN;
+	if (m->serial.stuck)
+		p.events |= POLLOUT;
+	pthread_mutex_unlock(&m->dev_lock);
+	return p;
+}
+
+int serve(struct machine *m, struct link *l, struct arena *arena, bool start)
+{
+	struct server s = {.m = m, .l = l, .arena = arena, .phase = PHASE_HELD, .pid = getpid()};
+
+	if (start)
+		go(&s, 0);
+	while (!s.done) {
+		struct pollfd p[] = {
+		    {.fd = BROKER_FD, .events = POLLIN},
+		    {.fd = m->run.wake_fd, .events = POLLIN},
+		    console_interest(m),
+		};
+
+		if (poll(p, ARRAY_LEN(p), -1) < 0) {
+			if (errno == EINTR)
+				continue;
+			return EXIT_BROKEN;
+		}
+		if (p[0].revents)
+			on_broker(&s);
+		if (!s.done && p[1].revents)
+			on_wake(&s);
+		if (!s.done && p[2].revents)
+			on_console(m, p[2].revents);
+	}
+	return s.exit_code;
+}
