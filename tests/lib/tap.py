@@ -289,9 +289,15 @@ def main(argv):
     become_subreaper()
     own_logs = None if logs else tempfile.mkdtemp(prefix='bulkhead-logs-')
     outcomes = []
+    if results and os.path.exists(results):  # from a life of the emulated host that ended early: what has a result keeps it
+        with open(results) as f:
+            outcomes = json.load(f)
+    done = {o['name'] for o in outcomes}
     try:
         for arg in argv:
             name, _, path = arg.partition('=')
+            if name in done:
+                continue
             o = run(name, [path], os.environ, logs or own_logs, keep=keep)
             report(o)
             outcomes.append(o.as_dict())
