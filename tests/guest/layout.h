@@ -3,6 +3,8 @@
 
 #define IMAGE_BASE 0x100000 /* also in probe.lds; bits 0-15 must be 0: the static gates in traps.S are built from it */
 
+#define COM1 0x3f8 /* PLAT_PORT_COM1, which an assembler cannot read */
+
 #define SEL_CODE32    0x08
 #define SEL_DATA32    0x10
 #define SEL_CODE64    0x18

@@ -1,7 +1,6 @@
 /* From the PVH entry point (32-bit, paging off) to ring 3, in as few instructions as possible: on a KVM that emulates ring 0 each of them
  * costs half a microsecond, so every table is static. The first thing that happens is the first byte on the serial line. */
 #include "layout.h"
-#include "bulkhead/abi/platform.h"
 
 	.section .note.Xen, "a", @note
 	.balign 4
@@ -29,7 +28,7 @@
 	.code32
 	.globl probe_start
 probe_start:
-	mov $PLAT_PORT_COM1, %dx
+	mov $COM1, %dx
 	mov $'T', %al /* of "TAP version 13"; main.c prints the rest */
 	out %al, %dx
 	cld
