@@ -37,15 +37,17 @@ static int accept_files(struct memsrv *m, const struct ms_plan *p, struct err *e
 /* 1: the zones know their plan and their files; 0: the broker left without asking for anything; negative errno. */
 static int receive_plan(struct memsrv *m, struct err *e)
 {
+	struct wire_hdr h;
 	struct ms_msg msg;
 	int r = talk_recv(&m->talk, e);
 
 	if (r <= 0)
 		return r;
+	if (wire_peek(&m->talk.in, &h) == 0) /* a refusal is an answer too */
+		m->talk.serial = h.serial;
 	r = ms_decode(&m->talk.in, &m->arena, &msg, e);
 	if (r < 0)
 		return r;
-	m->talk.serial = msg.serial;
 	if (msg.op != MS_PLAN)
 		return err_set(e, -EPROTO, "the first message must be a plan");
 	r = plan_check(msg.u.plan.plan, e);

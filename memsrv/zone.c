@@ -193,7 +193,7 @@ int zone_map(struct zone *z, struct err *e)
 
 int zones_populate(struct zones *zs, place_progress_fn *progress, void *arg, struct err *e)
 {
-	struct place_job jobs[LIM_ZONES];
+	struct place_job jobs[LIM_ZONES] = {0};
 	size_t n = 0;
 	int r;
 
