@@ -19,6 +19,7 @@
 #define INFO_ADDR    0x1000u
 #define MAP_ADDR     0x1100u
 #define CMDLINE_ADDR 0x2000u
+#define CPUID_MAX    256
 
 static _Noreturn void die(const char *what)
 {
@@ -84,10 +85,8 @@ static void write_start_info(uint8_t *mem, uint64_t mem_size, const char *cmdlin
 
 static void setup_vcpu(int kvm, int vcpu, uint32_t entry)
 {
-	static struct {
-		struct kvm_cpuid2 head;
-		struct kvm_cpuid_entry2 entries[256];
-	} cpuid = {.head.nent = 256};
+	static uint64_t room[1 + 5 * CPUID_MAX]; /* struct kvm_cpuid2 with its entries, 40 bytes each */
+	struct kvm_cpuid2 *cpuid = (struct kvm_cpuid2 *)room;
 	struct kvm_segment code = {
 	    .base = 0, .limit = 0xffffffff, .selector = 8, .type = 11, .present = 1, .db = 1, .s = 1, .g = 1};
 	struct kvm_segment data = {
@@ -95,8 +94,9 @@ static void setup_vcpu(int kvm, int vcpu, uint32_t entry)
 	struct kvm_regs regs = {.rip = entry, .rbx = INFO_ADDR, .rflags = 2};
 	struct kvm_sregs sregs;
 
-	need(ioctl(kvm, KVM_GET_SUPPORTED_CPUID, &cpuid), "KVM_GET_SUPPORTED_CPUID");
-	need(ioctl(vcpu, KVM_SET_CPUID2, &cpuid), "KVM_SET_CPUID2");
+	cpuid->nent = CPUID_MAX;
+	need(ioctl(kvm, KVM_GET_SUPPORTED_CPUID, cpuid), "KVM_GET_SUPPORTED_CPUID");
+	need(ioctl(vcpu, KVM_SET_CPUID2, cpuid), "KVM_SET_CPUID2");
 	need(ioctl(vcpu, KVM_GET_SREGS, &sregs), "KVM_GET_SREGS");
 	sregs.cs = code;
 	sregs.ds = sregs.es = sregs.fs = sregs.gs = sregs.ss = data;

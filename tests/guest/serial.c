@@ -11,6 +11,7 @@
 #define LSR_THRE 0x20
 #define LSR_TEMT 0x40
 #define FIFO     16
+_Static_assert(COM1 == PLAT_PORT_COM1, "layout.h");
 
 #define IOREGSEL          0x00
 #define IOWIN             0x10
