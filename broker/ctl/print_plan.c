@@ -116,10 +116,10 @@ static void print_zones(const struct mem_plan *p, const struct vm_spec *spec)
 				 people_size(z->hotplugged_size).s);
 		else if (z->hotplug_size)
 			snprintf(plug, sizeof(plug), "up to %s more", people_size(z->hotplug_size).s);
-		snprintf(options, sizeof(options), "%s%s%s%s", z->prefault ? "prefault " : "", z->reserve ? "reserve " : "",
-			 z->thp ? "thp " : "", z->mergeable ? "mergeable " : "");
+		snprintf(options, sizeof(options), "%s%s%s%s", z->prefault ? " prefault" : "", z->reserve ? " reserve" : "",
+			 z->thp ? " thp" : "", z->mergeable ? " mergeable" : "");
 		TABLE_ROW(&t, z->id, people_size(z->size).s, backing_word(z->backing), people_size(z->page_size).s, place, plug,
-			  options[0] ? options : "-");
+			  options[0] ? options + 1 : "-");
 	}
 	table_print(&t, stdout);
 	for (size_t i = 0; i < spec->n_zones; i++)
@@ -195,7 +195,8 @@ void print_plan(const struct mem_plan *p, const struct vm_spec *spec)
 	printf("%s of memory at boot", people_size(boot).s);
 	if (more)
 		printf(", up to %s", people_size(boot + more).s);
-	printf("; %" PRIu32 " vCPUs; %u guest-physical address bits\n", cpus_spec_boot(&spec->cpus), p->phys_bits);
+	printf("; %" PRIu32 " vCPU%s; %u guest-physical address bits\n", cpus_spec_boot(&spec->cpus),
+	       cpus_spec_boot(&spec->cpus) == 1 ? "" : "s", p->phys_bits);
 	print_map(p);
 	print_zones(p, spec);
 	if (p->n_nodes)
