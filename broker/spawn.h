@@ -1,9 +1,8 @@
 /* The broker's side of the spawner, a child process that the broker forks before it does anything else. The spawner is the only
- * place that makes processes; all it ever reads is fixed-size requests from the broker. See spawner.c and policy/README.md.
+ * place that makes processes; all it ever reads is fixed-size requests from the broker. See spawner/ and policy/README.md.
  * Broker thread only. */
 #pragma once
 #include "bulkhead/err.h"
-
 #include "model/limits.h"
 
 #include <sys/types.h>
@@ -47,7 +46,9 @@ struct spawn_exit {
 	enum child_kind kind;
 	uint32_t slot;
 	pid_t pid;
-	int status; /* as from waitpid */
+	int status;           /* as from waitpid */
+	uint32_t failed_step; /* for spawn_exit_text: which step of its set-up failed, or 0 */
+	int failed_errno;
 };
 
 /* The next exit notice. 1: *ret is valid, 0: none now, -EPIPE: the spawner is gone and with it every child (they die with it). */

@@ -179,14 +179,12 @@ static void write_header(FILE *f, const struct entry *e, size_t n)
 {
 	fprintf(f, "/* From policy/rights.table; do not edit. */\n#pragma once\n#include \"policy/rights.h\"\n\n");
 	for (size_t i = 0; i < n; i++) {
-		char up[64];
+		char up[64], low[64];
 
 		symbol(e[i].name, up, sizeof(up), true);
-		fprintf(f, "extern const struct process_rights process_%s;\n#define PROCESS_%s (&process_%s)\n", e[i].name, up,
-			e[i].name);
+		symbol(e[i].name, low, sizeof(low), false);
+		fprintf(f, "extern const struct process_rights process_%s;\n#define PROCESS_%s (&process_%s)\n", low, up, low);
 		for (size_t j = 0; j < e[i].n_filters; j++) {
-			char low[64];
-
 			symbol(e[i].filters[j], low, sizeof(low), false);
 			symbol(e[i].filters[j], up, sizeof(up), true);
 			fprintf(f, "extern const struct filter filter_%s;\n#define FILTER_%s (&filter_%s)\n", low, up, low);
@@ -199,20 +197,21 @@ static void write_source(FILE *f, const struct entry *e, size_t n)
 {
 	fprintf(f, "/* From policy/rights.table; do not edit. */\n#include \"policy/rights.gen.h\"\n\n#include <sys/resource.h>\n");
 	for (size_t i = 0; i < n; i++) {
-		char low[64];
+		char low[64], first[64];
 
-		symbol(e[i].filters[0], low, sizeof(low), false);
-		fprintf(f, "\nstatic const struct rights_limit limits_%s[] = {\n", e[i].name);
+		symbol(e[i].name, low, sizeof(low), false);
+		symbol(e[i].filters[0], first, sizeof(first), false);
+		fprintf(f, "\nstatic const struct rights_limit limits_%s[] = {\n", low);
 		for (size_t j = 0; j < e[i].n_limits; j++)
 			fprintf(f, "\t{RLIMIT_%s, \"%s\", %lluu},\n", e[i].limits[j].name, e[i].limits[j].name,
 				(unsigned long long)e[i].limits[j].value);
 		fprintf(f,
-			"};\n\nconst struct process_rights process_%s = {\n\t.name = \"%s\",\n\t.uid = %s,\n"
+			"};\n\nconst struct process_rights process_%s = {\n\t.name = \"bulkhead-%s\",\n\t.uid = %s,\n"
 			"\t.caps = 0x%llxu,\n\t.namespaces = 0x%llxu,\n\t.fds_any = %s,\n\t.fds = 0x%llxu,\n"
 			"\t.n_limits = ARRAY_LEN(limits_%s),\n\t.limits = limits_%s,\n\t.first = &filter_%s,\n};\n",
-			e[i].name, e[i].name, e[i].slot ? "RIGHTS_UID_SLOT" : "RIGHTS_UID_CALLER", (unsigned long long)e[i].caps,
-			(unsigned long long)e[i].namespaces, e[i].fds_any ? "true" : "false", (unsigned long long)e[i].fds, e[i].name,
-			e[i].name, low);
+			low, e[i].name, e[i].slot ? "RIGHTS_UID_SLOT" : "RIGHTS_UID_CALLER", (unsigned long long)e[i].caps,
+			(unsigned long long)e[i].namespaces, e[i].fds_any ? "true" : "false", (unsigned long long)e[i].fds, low,
+			low, first);
 	}
 }
 

@@ -2,9 +2,9 @@
 
 #include "bulkhead/fd.h"
 
-#include <cap-ng.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/landlock.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -29,27 +29,42 @@ int shed_limits(const struct process_rights *p, struct err *e)
 	return 0;
 }
 
+/* The system calls themselves: libcap-ng's static library brings getpwuid and initgroups with it, and with them the name service. */
+static int set_capabilities(uint64_t keep)
+{
+	struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
+	const struct __user_cap_data_struct d[2] = {
+		{.effective = (uint32_t)keep, .permitted = (uint32_t)keep},
+		{.effective = (uint32_t)(keep >> 32), .permitted = (uint32_t)(keep >> 32)},
+	};
+
+	return syscall(SYS_capset, &h, d) < 0 ? -errno : 0;
+}
+
+/* Needs a capability of its own, so before the others go; whoever lacks it keeps a bounding set that no_new_privs makes void. */
+static int empty_bounding_set(void)
+{
+	for (int c = 0;; c++) {
+		int has = prctl(PR_CAPBSET_READ, c, 0, 0, 0);
+
+		if (has < 0)
+			return 0; /* beyond the last capability of this kernel */
+		if (has > 0 && prctl(PR_CAPBSET_DROP, c, 0, 0, 0) < 0)
+			return errno == EPERM ? 0 : -errno;
+	}
+}
+
 int shed_capabilities(uint64_t keep, struct err *e)
 {
-	bool bounds;
+	int r = empty_bounding_set();
 
-	if (capng_get_caps_process() < 0)
-		return err_set(e, -EIO, "cannot read the own capabilities");
-	bounds = capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP);
-	for (unsigned c = 0; c <= CAP_LAST_CAP; c++)
-		if (keep >> c & 1 && !capng_have_capability(CAPNG_PERMITTED, c))
-			return err_set(e, -EPERM, "capability %s is needed and not there", capng_capability_to_name(c));
-	capng_clear(CAPNG_SELECT_ALL);
-	for (unsigned c = 0; c <= CAP_LAST_CAP; c++)
-		if (keep >> c & 1)
-			capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, c);
-	/* The bounding set first: dropping from it needs a capability that goes with the others. */
-	if (bounds && capng_apply(CAPNG_SELECT_BOUNDS) < 0)
-		return err_set(e, -EPERM, "cannot empty the bounding set");
+	if (r < 0)
+		return err_sys(e, r, "cannot empty the bounding set");
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
 		return err_sys(e, -errno, "cannot clear the ambient set");
-	if (capng_apply(CAPNG_SELECT_CAPS) < 0)
-		return err_set(e, -EPERM, "cannot give up capabilities");
+	r = set_capabilities(keep);
+	if (r < 0)
+		return err_sys(e, r, "cannot keep capabilities %#llx alone", (unsigned long long)keep);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return err_sys(e, -errno, "PR_SET_NO_NEW_PRIVS");
 	return 0;

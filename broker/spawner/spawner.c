@@ -1,0 +1,250 @@
+/* The spawner: makes children, kills them, reports their ends. It reads fixed-size requests from the broker and nothing else, from
+ * nobody else. When the broker is gone it kills every child and goes too; when it goes, its children go (PDEATHSIG). */
+#include "spawner.h"
+
+#include "bulkhead/fd.h"
+#include "chan/chan.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define NAMESPACES (CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP)
+
+struct entry {
+	pid_t pid; /* 0: free */
+	int pidfd;
+	int status;
+	bool exited; /* reaped, notice not sent yet */
+};
+
+struct loop {
+	struct spawner_self *self;
+	uint32_t number; /* requests so far */
+	unsigned unsent; /* entries with exited set */
+	struct entry children[SPAWN_SLOTS][CHILD_KINDS];
+};
+
+static unsigned long clone_flags(enum isolation have)
+{
+	switch (have) {
+	case ISOLATION_FULL:
+	case ISOLATION_OWN_UID:
+		return CLONE_NEWUSER | NAMESPACES | CLONE_PIDFD | SIGCHLD;
+	case ISOLATION_NO_USERNS:
+		return NAMESPACES | CLONE_PIDFD | SIGCHLD;
+	case ISOLATION_NONE:
+		return CLONE_PIDFD | SIGCHLD;
+	}
+	return 0;
+}
+
+static int make_child(struct loop *l, enum child_kind kind, uint32_t slot, int channel, struct entry *c)
+{
+	int pidfd = -1;
+	pid_t pid;
+	int r;
+
+	l->number++;
+	l->self->shared->failure[slot][kind].step = STEP_NONE;
+	/* The raw call: no stack of its own means a copy of this one, like fork, and no handlers run. */
+	pid = (pid_t)syscall(SYS_clone, clone_flags(l->self->isolation), NULL, &pidfd, NULL, 0);
+	if (pid < 0)
+		return -errno;
+	if (pid == 0)
+		spawner_child(l->self, kind, slot, channel, l->number);
+	c->pid = pid;
+	c->pidfd = pidfd;
+	if (l->self->isolation != ISOLATION_FULL)
+		return 0;
+	r = spawner_map_child(l->self, pid, kind, slot, l->number);
+	if (r < 0) { /* it waits for its map and never gets it; its end is not worth a notice */
+		syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+		waitpid(pid, NULL, 0);
+		fd_cleanup(&c->pidfd);
+		c->pid = 0;
+	}
+	return r;
+}
+
+static void answer_make(struct loop *l, const struct spawn_request *q, const struct chan_msg *m)
+{
+	struct spawn_reply reply = {0};
+	struct entry *c = &l->children[q->slot][q->kind];
+
+	if (m->nfds != 1)
+		reply.code = -EBADMSG;
+	else if (c->pid)
+		reply.code = -EBUSY;
+	else
+		reply.code = make_child(l, q->kind, q->slot, m->fds[0], c);
+	reply.pid = reply.code ? 0 : c->pid;
+	if (chan_send(l->self->requests, &reply, sizeof(reply), &c->pidfd, reply.code ? 0 : 1) < 0)
+		_exit(1);
+}
+
+static void kill_child(const struct entry *c)
+{
+	if (c->pid && !c->exited)
+		syscall(SYS_pidfd_send_signal, c->pidfd, SIGKILL, NULL, 0);
+}
+
+/* Nobody to spawn for any more. */
+_Noreturn static void leave(struct loop *l)
+{
+	for (uint32_t slot = 0; slot < SPAWN_SLOTS; slot++)
+		for (unsigned kind = 0; kind < CHILD_KINDS; kind++)
+			kill_child(&l->children[slot][kind]);
+	_exit(0);
+}
+
+static void take_request(struct loop *l)
+{
+	static struct chan_msg m;
+	struct spawn_request q;
+	int r = chan_recv(l->self->requests, &m);
+
+	if (r <= 0 || m.len != sizeof(q)) /* a broker that speaks garbage is as good as none */
+		leave(l);
+	memcpy(&q, m.data, sizeof(q));
+	if (q.slot >= SPAWN_SLOTS || q.kind >= CHILD_KINDS)
+		leave(l);
+	if (q.op == SPAWN_OP_MAKE)
+		answer_make(l, &q, &m);
+	else if (q.op == SPAWN_OP_KILL)
+		kill_child(&l->children[q.slot][q.kind]);
+	else
+		leave(l);
+	chan_msg_close(&m);
+}
+
+static struct entry *find(struct loop *l, pid_t pid)
+{
+	for (uint32_t slot = 0; slot < SPAWN_SLOTS; slot++)
+		for (unsigned kind = 0; kind < CHILD_KINDS; kind++)
+			if (l->children[slot][kind].pid == pid && !l->children[slot][kind].exited)
+				return &l->children[slot][kind];
+	return NULL;
+}
+
+static void reap(struct loop *l, int signals)
+{
+	struct signalfd_siginfo info;
+	int status;
+	pid_t pid;
+
+	if (read(signals, &info, sizeof(info)) < 0 && errno != EAGAIN)
+		leave(l);
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		struct entry *c = find(l, pid);
+
+		if (!c)
+			continue;
+		c->status = status;
+		c->exited = true;
+		l->unsent++;
+	}
+}
+
+/* The broker may be waiting for an answer of ours while notices pile up, so this never blocks: what does not fit goes later. */
+static void send_notices(struct loop *l)
+{
+	for (uint32_t slot = 0; slot < SPAWN_SLOTS; slot++) {
+		for (unsigned kind = 0; kind < CHILD_KINDS && l->unsent; kind++) {
+			struct entry *c = &l->children[slot][kind];
+			struct spawn_notice n = {
+				.kind = kind,
+				.slot = slot,
+				.pid = c->pid,
+				.status = c->status,
+				.step = l->self->shared->failure[slot][kind].step,
+				.error = l->self->shared->failure[slot][kind].error,
+			};
+			int r;
+
+			if (!c->exited)
+				continue;
+			r = chan_send(l->self->exits, &n, sizeof(n), NULL, 0);
+			if (r == -EAGAIN)
+				return;
+			if (r < 0)
+				leave(l);
+			fd_cleanup(&c->pidfd);
+			*c = (struct entry){.pidfd = -1};
+			l->unsent--;
+		}
+	}
+}
+
+static int prepare(struct spawner_self *s, int *ret_signals, char *text, size_t len, struct err *e)
+{
+	sigset_t child;
+	int null;
+
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+		return err_sys(e, -errno, "PR_SET_PDEATHSIG");
+	for (int sig = 1; sig < NSIG; sig++) /* what is ignored stays ignored in children */
+		signal(sig, SIG_DFL);
+	sigfillset(&child);
+	sigprocmask(SIG_SETMASK, &child, NULL); /* Ctrl-C at the terminal is for the broker */
+	sigemptyset(&child);
+	sigaddset(&child, SIGCHLD);
+	*ret_signals = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (*ret_signals < 0)
+		return err_sys(e, -errno, "signalfd");
+	s->shared = mmap(NULL, sizeof(*s->shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (s->shared == MAP_FAILED)
+		return err_sys(e, -errno, "shared memory");
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null < 0)
+		return err_sys(e, -errno, "/dev/null");
+	for (int fd = 0; fd < 3; fd++)
+		if (dup2(null, fd) < 0)
+			return err_sys(e, -errno, "/dev/null");
+	if (null > 2)
+		close(null);
+	return spawner_confine(s, text, len, e);
+}
+
+void spawner_main(struct spawner_self *s)
+{
+	static struct loop l;
+	struct spawn_hello hello = {0};
+	struct err e = {0};
+	int signals = -1;
+
+	l.self = s;
+	hello.code = prepare(s, &signals, hello.text, sizeof(hello.text), &e);
+	if (hello.code)
+		snprintf(hello.text, sizeof(hello.text), "%.*s", (int)sizeof(hello.text) - 1, e.text);
+	if (chan_send(s->requests, &hello, sizeof(hello), NULL, 0) < 0 || hello.code)
+		_exit(1);
+	for (;;) {
+		struct pollfd p[] = {
+			{.fd = s->requests, .events = POLLIN},
+			{.fd = signals, .events = POLLIN},
+			{.fd = s->exits, .events = l.unsent ? POLLOUT : 0},
+		};
+
+		if (poll(p, ARRAY_LEN(p), -1) < 0 && errno != EINTR)
+			leave(&l);
+		if (p[2].revents & (POLLHUP | POLLERR))
+			leave(&l);
+		if (p[1].revents)
+			reap(&l, signals);
+		if (l.unsent)
+			send_notices(&l);
+		if (p[0].revents)
+			take_request(&l);
+	}
+}

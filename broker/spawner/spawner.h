@@ -1,0 +1,101 @@
+/* Inside the spawner: what its files share. Nothing here is for the broker's own code (that is spawn.h). */
+#pragma once
+#include "../spawn.h"
+
+#include "policy/rights.gen.h"
+
+#include <stdatomic.h>
+
+/* How much the kernel lets us do here. Decided once, at the spawner's start. */
+enum isolation {
+	ISOLATION_FULL,      /* root: own uids inside own user namespaces, all other namespaces */
+	ISOLATION_OWN_UID,   /* an ordinary user: user namespaces, but only the caller's uid to map */
+	ISOLATION_NO_USERNS, /* root where user namespaces are refused: own uids, the other namespaces, more capabilities kept */
+	ISOLATION_NONE,      /* an ordinary user where they are refused: filters, limits, no_new_privs only */
+};
+
+enum spawn_op {
+	SPAWN_OP_MAKE = 1, /* one fd: the child's end of the channel; answered by spawn_reply with the pidfd */
+	SPAWN_OP_KILL,     /* not answered */
+};
+
+struct spawn_request {
+	uint32_t op;
+	uint32_t kind; /* enum child_kind */
+	uint32_t slot;
+};
+
+struct spawn_reply {
+	int32_t code; /* 0 or negative errno */
+	int32_t pid;
+};
+
+struct spawn_notice {
+	uint32_t kind;
+	uint32_t slot;
+	int32_t pid;
+	int32_t status;
+	uint32_t step; /* enum child_step that failed, or 0 */
+	int32_t error; /* its errno */
+};
+
+struct spawn_hello {
+	int32_t code; /* 0: ready */
+	char text[512]; /* isolation text, or what went wrong */
+};
+
+/* What a child does between clone and execve; the one that failed is reported through shared memory and then in the exit notice. */
+enum child_step {
+	STEP_NONE,
+	STEP_PARENT_DEATH,
+	STEP_SIGNALS,
+	STEP_DESCRIPTORS,
+	STEP_LIMITS,
+	STEP_BOUNDING,
+	STEP_ID_MAP,
+	STEP_GROUPS,
+	STEP_GID,
+	STEP_UID,
+	STEP_CAPABILITIES,
+	STEP_EXEC,
+	STEP_COUNT,
+};
+
+extern const char *const child_step_names[STEP_COUNT];
+
+#define CHILD_SETUP_FAILED 125 /* exit status when a step failed */
+
+/* Shared between the spawner and a child until it executes its program. */
+struct spawn_shared {
+	_Atomic uint32_t mapped; /* futex: number of the last request whose id maps are written */
+	struct {
+		uint32_t step;
+		int32_t error;
+	} failure[SPAWN_SLOTS][CHILD_KINDS];
+};
+
+struct spawner_self {
+	enum isolation isolation;
+	int requests, exits;
+	int programs[CHILD_KINDS];
+	int proc; /* O_PATH of /proc, -1 without */
+	uid_t uid;
+	gid_t gid;
+	struct spawn_shared *shared;
+};
+
+/* setup.c: makes the empty root, gives rights away, puts the filter on. Fills isolation, proc and text. */
+int spawner_confine(struct spawner_self *s, char *text, size_t len, struct err *e);
+
+/* child.c: in the new process; never returns. number: of this request, for shared->mapped. */
+_Noreturn void spawner_child(const struct spawner_self *s, enum child_kind kind, uint32_t slot, int channel, uint32_t number);
+/* In the spawner, after clone, for ISOLATION_FULL: writes the maps and lets the child go on. */
+int spawner_map_child(const struct spawner_self *s, pid_t pid, enum child_kind kind, uint32_t slot, uint32_t number);
+
+static inline uint32_t spawner_child_id(enum child_kind kind, uint32_t slot)
+{
+	return SPAWN_UID_BASE + 2 * slot + kind;
+}
+
+/* spawner.c: the process. */
+_Noreturn void spawner_main(struct spawner_self *s);
