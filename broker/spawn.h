@@ -4,6 +4,7 @@
 #pragma once
 #include "bulkhead/err.h"
 #include "model/limits.h"
+#include "policy/rights.h"
 
 #include <sys/types.h>
 
@@ -13,8 +14,8 @@ enum child_kind {
 };
 #define CHILD_KINDS 2u
 
-#define SPAWN_UID_BASE 0x70000000u
-#define SPAWN_SLOTS LIM_VMS /* slots 0 .. SPAWN_SLOTS - 1; uid = gid = base + 2 * slot + kind */
+#define SPAWN_UID_BASE RIGHTS_UID_BASE
+#define SPAWN_SLOTS    LIM_VMS /* slots 0 .. SPAWN_SLOTS - 1; uid = gid = base + 2 * slot + kind */
 
 struct spawner {
 	int requests; /* SEQPACKET to the spawner */
@@ -23,9 +24,9 @@ struct spawner {
 	char isolation[512]; /* "full", or what is weaker here and why */
 };
 
-/* Starts the spawner: call before any other descriptor, thread or signal handler exists. The programs are looked for beside the broker's own
- * (directory of /proc/self/exe). The caller still has all its rights; it gives them away after this (lockdown_enter).
- * Costs one fork; waits until the spawner is ready and sandboxed. */
+/* Starts the spawner: call before any other descriptor, thread or signal handler exists. The programs are looked for beside the
+ * broker's own (directory of /proc/self/exe). The caller still has all its rights; it gives them away after this
+ * (lockdown_enter). Costs one fork; waits until the spawner is ready and sandboxed. */
 int spawner_start(struct spawner *ret, struct err *e);
 
 struct child {
@@ -35,11 +36,12 @@ struct child {
 };
 
 /* Makes a child for a slot; at most one of each kind per slot at a time (-EBUSY). Returns as soon as the kernel has made the
- * process; it sets itself up in parallel, and what goes wrong there shows as an exit (spawn_exit_text). Bounded wait (5 s): a spawner that
- * does not answer is dead, -EPIPE, and the broker must end. */
+ * process; it sets itself up in parallel, and what goes wrong there shows as an exit (spawn_exit_text). Bounded wait (5 s): a
+ * spawner that does not answer is dead, -EPIPE, and the broker must end. */
 int spawner_spawn(struct spawner *s, enum child_kind kind, uint32_t slot, struct child *ret, struct err *e);
 
-/* SIGKILLs the child of that slot, if there is one. No reply: its exit notice is the reply. The broker itself needs no right to kill. */
+/* SIGKILLs the child of that slot, if there is one. No reply: its exit notice is the reply. The broker itself needs no right to
+ * kill. */
 int spawner_kill(struct spawner *s, enum child_kind kind, uint32_t slot, struct err *e);
 
 struct spawn_exit {
@@ -54,7 +56,8 @@ struct spawn_exit {
 /* The next exit notice. 1: *ret is valid, 0: none now, -EPIPE: the spawner is gone and with it every child (they die with it). */
 int spawner_next_exit(struct spawner *s, struct spawn_exit *ret);
 
-/* Words for an exit status: "exited with status 3", "was killed by SIGKILL", "broke its sandbox's rules (SIGSYS)", "could not be set up: ...". */
+/* Words for an exit status: "exited with status 3", "was killed by SIGKILL", "broke its sandbox's rules (SIGSYS)", "could not be
+ * set up: ...". */
 void spawn_exit_text(const struct spawn_exit *x, char *buf, size_t len);
 
 /* "full", or a sentence that names what is weaker and why; lives as long as *s. */

@@ -27,8 +27,8 @@ void die(struct place at, const char *fmt, ...)
 static struct scmp_arg_cmp arg_cmp(const struct cmp *c)
 {
 	static const enum scmp_compare ops[] = {
-		[CMP_EQ] = SCMP_CMP_EQ, [CMP_NE] = SCMP_CMP_NE, [CMP_LT] = SCMP_CMP_LT,
-		[CMP_LE] = SCMP_CMP_LE, [CMP_GT] = SCMP_CMP_GT, [CMP_GE] = SCMP_CMP_GE,
+	    [CMP_EQ] = SCMP_CMP_EQ, [CMP_NE] = SCMP_CMP_NE, [CMP_LT] = SCMP_CMP_LT,
+	    [CMP_LE] = SCMP_CMP_LE, [CMP_GT] = SCMP_CMP_GT, [CMP_GE] = SCMP_CMP_GE,
 	};
 
 	if (c->mask != ~UINT64_C(0))
@@ -64,14 +64,12 @@ static size_t compile(const struct policy *p, struct sock_filter *code, size_t m
 	FILE *tmp = tmpfile();
 	size_t n;
 
+	/* 2: a binary tree. The kernel runs a new filter once per system call number to see which need no run at all. */
 	if (!ctx || !tmp || seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS) ||
-	    seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 1))
+	    seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2))
 		die(at, "cannot start libseccomp");
-	for (size_t i = 0; i < p->n; i++) {
+	for (size_t i = 0; i < p->n; i++)
 		add_rule(ctx, p->rules[i]);
-		if (seccomp_syscall_priority(ctx, p->rules[i]->nr, (uint8_t)(i < 250 ? 255 - i : 5)))
-			die(at, "cannot order the rules");
-	}
 	if (seccomp_export_bpf(ctx, fileno(tmp)) || fseek(tmp, 0, SEEK_SET))
 		die(at, "cannot export the filter");
 	n = fread(code, sizeof(code[0]), max, tmp);

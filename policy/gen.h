@@ -20,8 +20,8 @@ struct cmp {
 	uint64_t value;
 };
 
-#define MAX_AND 6u
-#define MAX_OR 128u
+#define MAX_AND   6u
+#define MAX_OR    128u
 #define MAX_RULES 256u
 
 struct conj {
@@ -37,8 +37,8 @@ struct rule {
 	bool always;
 	bool overrides; /* what this file's includes say about the call does not count */
 	bool overrode;  /* and they did say something */
-	int errnum; /* 0: allow */
-	size_t n;   /* alternatives */
+	int errnum;     /* 0: allow */
+	size_t n;       /* alternatives */
 	struct conj conj[MAX_OR];
 };
 
@@ -46,7 +46,7 @@ struct policy {
 	const char *path;
 	unsigned max; /* 0: no bound */
 	size_t n;
-	struct rule *rules[MAX_RULES]; /* in priority order */
+	struct rule *rules[MAX_RULES];
 };
 
 struct place {

@@ -1,5 +1,6 @@
 /* Runs a generated filter against the rules it was made of: for every system call number, with arguments at, beside and around
- * every value that a rule mentions, the filter must say what the text says. libseccomp's optimiser is trusted only as far as this. */
+ * every value that a rule mentions, the filter must say what the text says. libseccomp's optimiser is trusted only as far as
+ * this. */
 #include "gen.h"
 
 #include <errno.h>
@@ -8,9 +9,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define CALLS_MAX 512u
+#define CALLS_MAX    512u
 #define RANDOM_TRIES 400u
-#define X32_BIT 0x40000000u
+#define X32_BIT      0x40000000u
 
 static uint32_t run(const struct sock_filter *code, size_t len, const struct seccomp_data *d)
 {
@@ -134,8 +135,8 @@ static void compare(const struct policy *p, const struct sock_filter *code, size
 	should = expected(r, args);
 	if (is != should)
 		die((struct place){r ? r->file : p->path, r ? r->line : 0},
-		    "generated filter is wrong: call %d (%#llx %#llx %#llx %#llx %#llx %#llx) gives %#x, the text says %#x", d->nr,
-		    d->args[0], d->args[1], d->args[2], d->args[3], d->args[4], d->args[5], is, should);
+		    "generated filter is wrong: call %d (%#llx %#llx %#llx %#llx %#llx %#llx) gives %#x, the text says %#x",
+		    d->nr, d->args[0], d->args[1], d->args[2], d->args[3], d->args[4], d->args[5], is, should);
 }
 
 static void check_call(const struct policy *p, const struct sock_filter *code, size_t len, int nr)

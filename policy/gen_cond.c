@@ -76,19 +76,15 @@ static uint64_t value(struct cursor *c)
 	}
 }
 
-static enum cmp_op operator(struct cursor *c)
-{
-	static const struct {
-		const char *token;
-		enum cmp_op op;
-	} ops[] = {
-		{"==", CMP_EQ}, {"!=", CMP_NE}, {"<=", CMP_LE}, {">=", CMP_GE}, {"<", CMP_LT}, {">", CMP_GT},
-	};
+static enum cmp_op operator(struct cursor *c) { static const struct {const char * token; enum cmp_op op;}
+ops[] = {
+    {"==", CMP_EQ}, {"!=", CMP_NE}, {"<=", CMP_LE}, {">=", CMP_GE}, {"<", CMP_LT}, {">", CMP_GT},
+};
 
-	for (size_t i = 0; i < ARRAY_LEN(ops); i++)
-		if (take(c, ops[i].token))
-			return ops[i].op;
-	die(c->at, "comparison expected at \"%s\"", c->s);
+for (size_t i = 0; i < ARRAY_LEN(ops); i++)
+	if (take(c, ops[i].token))
+		return ops[i].op;
+die(c->at, "comparison expected at \"%s\"", c->s);
 }
 
 static struct cmp comparison(struct cursor *c)

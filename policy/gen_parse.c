@@ -176,7 +176,7 @@ static struct policy *read_at_depth(const char *path, unsigned depth)
 		}
 	}
 	fclose(f);
-	/* After the file's own rules: duplicates are judged per file, and its own order is the priority. */
+	/* After the file's own rules: duplicates are judged per file, and its own word comes first. */
 	for (size_t i = 0; i < n_includes; i++)
 		join(p, at, includes[i]);
 	for (size_t i = 0; i < p->n; i++) {

@@ -7,8 +7,8 @@
 #include <string.h>
 
 #define MAX_PROCESSES 8u
-#define MAX_LIMITS 16u
-#define MAX_FILTERS 8u
+#define MAX_LIMITS    16u
+#define MAX_FILTERS   8u
 
 struct limit {
 	char name[24];
@@ -195,7 +195,8 @@ static void write_header(FILE *f, const struct entry *e, size_t n)
 
 static void write_source(FILE *f, const struct entry *e, size_t n)
 {
-	fprintf(f, "/* From policy/rights.table; do not edit. */\n#include \"policy/rights.gen.h\"\n\n#include <sys/resource.h>\n");
+	fprintf(f,
+		"/* From policy/rights.table; do not edit. */\n#include \"policy/rights.gen.h\"\n\n#include <sys/resource.h>\n");
 	for (size_t i = 0; i < n; i++) {
 		char low[64], first[64];
 

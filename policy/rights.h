@@ -12,11 +12,10 @@ struct filter {
 
 enum rights_uid {
 	RIGHTS_UID_CALLER, /* whoever started the broker */
-	RIGHTS_UID_SLOT,   /* of the VM's own: RIGHTS_UID_BASE + 2 * slot + RIGHTS_PARITY */
+	RIGHTS_UID_SLOT,   /* of the VM's own: RIGHTS_UID_BASE + 2 * slot, + 1 for the worker */
 };
 
 #define RIGHTS_UID_BASE 0x70000000u
-#define RIGHTS_UID_END 0x70001000u
 
 struct rights_limit {
 	int resource; /* RLIMIT_x */

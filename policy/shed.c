@@ -29,13 +29,14 @@ int shed_limits(const struct process_rights *p, struct err *e)
 	return 0;
 }
 
-/* The system calls themselves: libcap-ng's static library brings getpwuid and initgroups with it, and with them the name service. */
+/* The system calls themselves: libcap-ng's static library brings getpwuid and initgroups with it, and with them the name service.
+ */
 static int set_capabilities(uint64_t keep)
 {
 	struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
 	const struct __user_cap_data_struct d[2] = {
-		{.effective = (uint32_t)keep, .permitted = (uint32_t)keep},
-		{.effective = (uint32_t)(keep >> 32), .permitted = (uint32_t)(keep >> 32)},
+	    {.effective = (uint32_t)keep, .permitted = (uint32_t)keep},
+	    {.effective = (uint32_t)(keep >> 32), .permitted = (uint32_t)(keep >> 32)},
 	};
 
 	return syscall(SYS_capset, &h, d) < 0 ? -errno : 0;
@@ -70,11 +71,11 @@ int shed_capabilities(uint64_t keep, struct err *e)
 	return 0;
 }
 
-#define READ_FILE LANDLOCK_ACCESS_FS_READ_FILE
+#define READ_FILE  LANDLOCK_ACCESS_FS_READ_FILE
 #define WRITE_FILE (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE)
-#define READ_TREE (READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
+#define READ_TREE  (READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
 #define WRITE_TREE (READ_TREE | WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_FILE)
-#define ABI1_ALL ((LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1)
+#define ABI1_ALL   ((LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1)
 
 static int allow_path(int ruleset, const struct shed_path *p, struct err *e)
 {

@@ -7,8 +7,8 @@
 /* The entry's resource limits (soft and hard; a lower inherited limit stays). */
 int shed_limits(const struct process_rights *p, struct err *e);
 
-/* Keeps the capabilities in keep (bits, a subset of what it has) as effective and permitted; all else goes from all five sets, and
- * no_new_privs is set. The bounding set stays for callers who may not change it; with no_new_privs it has no meaning. */
+/* Keeps the capabilities in keep (bits, a subset of what it has) as effective and permitted; all else goes from all five sets,
+ * and no_new_privs is set. The bounding set stays for callers who may not change it; with no_new_privs it has no meaning. */
 int shed_capabilities(uint64_t keep, struct err *e);
 
 struct shed_path {
@@ -16,6 +16,6 @@ struct shed_path {
 	bool write; /* files below may be opened for writing, and names removed; otherwise reading only */
 };
 
-/* Landlock: from now on files are opened below these paths only. A path that does not exist is left out. 0: on; 1: this kernel has no
- * Landlock (the caller says so in its isolation text if it matters); negative errno otherwise. Needs no_new_privs. */
+/* Landlock: from now on files are opened below these paths only. A path that does not exist is left out. 0: on; 1: this kernel
+ * has no Landlock (the caller says so in its isolation text if it matters); negative errno otherwise. Needs no_new_privs. */
 int shed_paths(const struct shed_path *paths, size_t n, struct err *e);

@@ -19,18 +19,18 @@
 #define MAP_WAIT_SECONDS 5
 
 const char *const child_step_names[STEP_COUNT] = {
-	[STEP_NONE] = "nothing",
-	[STEP_PARENT_DEATH] = "dying with the spawner",
-	[STEP_SIGNALS] = "signal mask",
-	[STEP_DESCRIPTORS] = "descriptors",
-	[STEP_LIMITS] = "resource limits",
-	[STEP_BOUNDING] = "capability bounding set",
-	[STEP_ID_MAP] = "id map of the user namespace",
-	[STEP_GROUPS] = "supplementary groups",
-	[STEP_GID] = "group id",
-	[STEP_UID] = "user id",
-	[STEP_CAPABILITIES] = "capabilities",
-	[STEP_EXEC] = "executing the program",
+    [STEP_NONE] = "nothing",
+    [STEP_PARENT_DEATH] = "dying with the spawner",
+    [STEP_SIGNALS] = "signal mask",
+    [STEP_DESCRIPTORS] = "descriptors",
+    [STEP_LIMITS] = "resource limits",
+    [STEP_BOUNDING] = "capability bounding set",
+    [STEP_ID_MAP] = "id map of the user namespace",
+    [STEP_GROUPS] = "supplementary groups",
+    [STEP_GID] = "group id",
+    [STEP_UID] = "user id",
+    [STEP_CAPABILITIES] = "capabilities",
+    [STEP_EXEC] = "executing the program",
 };
 
 static int write_file(int dir, const char *path, const char *text)
@@ -200,12 +200,12 @@ static int do_step(const struct setup *u, enum child_step step)
 void spawner_child(const struct spawner_self *s, enum child_kind kind, uint32_t slot, int channel, uint32_t number)
 {
 	const struct setup u = {
-		.s = s,
-		.rights = kind == CHILD_WORKER ? PROCESS_WORKER : PROCESS_MEMSRV,
-		.id = spawner_child_id(kind, slot),
-		.number = number,
-		.channel = channel,
-		.program = s->programs[kind],
+	    .s = s,
+	    .rights = kind == CHILD_WORKER ? PROCESS_WORKER : PROCESS_MEMSRV,
+	    .id = spawner_child_id(kind, slot),
+	    .number = number,
+	    .channel = channel,
+	    .program = s->programs[kind],
 	};
 
 	for (enum child_step step = STEP_NONE + 1; step < STEP_COUNT; step++) {

@@ -75,9 +75,9 @@ static int empty_fs(struct err *e)
 	return fd < 0 ? err_sys(e, -errno, "fsmount") : fd;
 }
 
-/* A mount namespace in which an empty read-only directory is all there is. Children copy it, which is one mount to copy. Where the
- * current root cannot be moved away (a chroot, a root on rootfs), the empty directory becomes the root by chroot, and the rest of
- * the namespace stays out of reach but present; *ret_covered says so. */
+/* A mount namespace in which an empty read-only directory is all there is. Children copy it, which is one mount to copy. Where
+ * the current root cannot be moved away (a chroot, a root on rootfs), the empty directory becomes the root by chroot, and the
+ * rest of the namespace stays out of reach but present; *ret_covered says so. */
 static int empty_root(bool *ret_covered, struct err *e)
 {
 	CLEANUP(fd_cleanup) int fd = -1;
@@ -153,10 +153,11 @@ static int confine_root(struct spawner_self *s, char *text, size_t len, struct e
 		return 0;
 	}
 	s->isolation = ISOLATION_NO_USERNS;
-	snprintf(text, len,
-		 "no user namespaces: %s. Each process of a VM still has its own user id, an empty root and its other namespaces, but "
-		 "the spawner keeps the capabilities to make them (sys_admin, kill)",
-		 why_refused(r));
+	snprintf(
+	    text, len,
+	    "no user namespaces: %s. Each process of a VM still has its own user id, an empty root and its other namespaces, but "
+	    "the spawner keeps the capabilities to make them (sys_admin, kill)",
+	    why_refused(r));
 	return 0;
 }
 
@@ -167,21 +168,25 @@ static int confine_user(struct spawner_self *s, char *text, size_t len, struct e
 
 	if (r == 0) {
 		s->isolation = ISOLATION_OWN_UID;
-		snprintf(text, len,
-			 "full, but the processes of all your VMs run under your own user id %u (only root can give each its own)", s->uid);
+		snprintf(
+		    text, len,
+		    "full, but the processes of all your VMs run under your own user id %u (only root can give each its own)",
+		    s->uid);
 		return empty_root(&covered, e);
 	}
 	s->isolation = ISOLATION_NONE;
-	snprintf(text, len,
-		 "no user namespaces: %s. The processes of a VM share your user id %u and your view of files, network and processes; "
-		 "what holds them is the system call filter, the resource limits and no_new_privs",
-		 why_refused(r), s->uid);
+	snprintf(
+	    text, len,
+	    "no user namespaces: %s. The processes of a VM share your user id %u and your view of files, network and processes; "
+	    "what holds them is the system call filter, the resource limits and no_new_privs",
+	    why_refused(r), s->uid);
 	return 0;
 }
 
 int spawner_confine(struct spawner_self *s, char *text, size_t len, struct err *e)
 {
-	uint64_t needed = CAP_BIT(CAP_SETUID) | CAP_BIT(CAP_SETGID), fallback = needed | CAP_BIT(CAP_SYS_ADMIN) | CAP_BIT(CAP_KILL);
+	uint64_t needed = CAP_BIT(CAP_SETUID) | CAP_BIT(CAP_SETGID),
+		 fallback = needed | CAP_BIT(CAP_SYS_ADMIN) | CAP_BIT(CAP_KILL);
 	const struct process_rights *rights = PROCESS_SPAWNER;
 	uint64_t keep = 0;
 	int r;

@@ -17,8 +17,8 @@
 #define ANSWER_MS 5000
 
 static const char *const program_names[CHILD_KINDS] = {
-	[CHILD_MEMSRV] = "bulkhead-memsrv",
-	[CHILD_WORKER] = "bulkhead-worker",
+    [CHILD_MEMSRV] = "bulkhead-memsrv",
+    [CHILD_WORKER] = "bulkhead-worker",
 };
 
 static int open_programs(int fds[CHILD_KINDS], struct err *e)
@@ -204,7 +204,7 @@ int spawner_next_exit(struct spawner *s, struct spawn_exit *ret)
 	if (n.slot >= SPAWN_SLOTS || n.kind >= CHILD_KINDS)
 		return -EPIPE;
 	*ret = (struct spawn_exit){
-		.kind = n.kind, .slot = n.slot, .pid = n.pid, .status = n.status, .failed_step = n.step, .failed_errno = n.error};
+	    .kind = n.kind, .slot = n.slot, .pid = n.pid, .status = n.status, .failed_step = n.step, .failed_errno = n.error};
 	return 1;
 }
 
@@ -219,7 +219,8 @@ void spawn_exit_text(const struct spawn_exit *x, char *buf, size_t len)
 	else if (WIFSIGNALED(x->status) && WTERMSIG(x->status) == SIGSYS)
 		snprintf(buf, len, "broke its sandbox's rules (SIGSYS)");
 	else if (WIFSIGNALED(x->status))
-		snprintf(buf, len, "was killed by SIG%s", sigabbrev_np(WTERMSIG(x->status)) ? sigabbrev_np(WTERMSIG(x->status)) : "?");
+		snprintf(buf, len, "was killed by SIG%s",
+			 sigabbrev_np(WTERMSIG(x->status)) ? sigabbrev_np(WTERMSIG(x->status)) : "?");
 	else
 		snprintf(buf, len, "ended in an unknown way (status %#x)", (unsigned)x->status);
 }

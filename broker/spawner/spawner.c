@@ -1,5 +1,5 @@
-/* The spawner: makes children, kills them, reports their ends. It reads fixed-size requests from the broker and nothing else, from
- * nobody else. When the broker is gone it kills every child and goes too; when it goes, its children go (PDEATHSIG). */
+/* The spawner: makes children, kills them, reports their ends. It reads fixed-size requests from the broker and nothing else,
+ * from nobody else. When the broker is gone it kills every child and goes too; when it goes, its children go (PDEATHSIG). */
 #include "spawner.h"
 
 #include "bulkhead/fd.h"
@@ -163,12 +163,12 @@ static void send_notices(struct loop *l)
 		for (unsigned kind = 0; kind < CHILD_KINDS && l->unsent; kind++) {
 			struct entry *c = &l->children[slot][kind];
 			struct spawn_notice n = {
-				.kind = kind,
-				.slot = slot,
-				.pid = c->pid,
-				.status = c->status,
-				.step = l->self->shared->failure[slot][kind].step,
-				.error = l->self->shared->failure[slot][kind].error,
+			    .kind = kind,
+			    .slot = slot,
+			    .pid = c->pid,
+			    .status = c->status,
+			    .step = l->self->shared->failure[slot][kind].step,
+			    .error = l->self->shared->failure[slot][kind].error,
 			};
 			int r;
 
@@ -231,9 +231,9 @@ void spawner_main(struct spawner_self *s)
 		_exit(1);
 	for (;;) {
 		struct pollfd p[] = {
-			{.fd = s->requests, .events = POLLIN},
-			{.fd = signals, .events = POLLIN},
-			{.fd = s->exits, .events = l.unsent ? POLLOUT : 0},
+		    {.fd = s->requests, .events = POLLIN},
+		    {.fd = signals, .events = POLLIN},
+		    {.fd = s->exits, .events = l.unsent ? POLLOUT : 0},
 		};
 
 		if (poll(p, ARRAY_LEN(p), -1) < 0 && errno != EINTR)

@@ -40,11 +40,12 @@ struct spawn_notice {
 };
 
 struct spawn_hello {
-	int32_t code; /* 0: ready */
+	int32_t code;   /* 0: ready */
 	char text[512]; /* isolation text, or what went wrong */
 };
 
-/* What a child does between clone and execve; the one that failed is reported through shared memory and then in the exit notice. */
+/* What a child does between clone and execve; the one that failed is reported through shared memory and then in the exit notice.
+ */
 enum child_step {
 	STEP_NONE,
 	STEP_PARENT_DEATH,

@@ -1,5 +1,5 @@
-/* Stands where bulkhead-worker and bulkhead-memsrv stand, started by the real spawner through the real door; does on command what a
- * captured worker would try. One message, one command; the answer is one message. Nothing here is installed. */
+/* Stands where bulkhead-worker and bulkhead-memsrv stand, started by the real spawner through the real door; does on command what
+ * a captured worker would try. One message, one command; the answer is one message. Nothing here is installed. */
 #include "chan/chan.h"
 #include "policy/lockdown.h"
 
