@@ -226,6 +226,8 @@ int grant_accept(struct grant *g, struct chan_msg *m, struct arena *a, struct er
 	if (msg.op != WK_GRANT)
 		return err_set(e, -EPROTO, "the first message must be a grant");
 	g->w = msg.u.grant;
+	if (!g->w.cmdline) /* the wire does not tell an empty one from none */
+		g->w.cmdline = "";
 	r = plan_check(g->w.plan, e);
 	if (r == 0)
 		r = check_cpus(&g->w, e);

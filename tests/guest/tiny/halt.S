@@ -1,0 +1,5 @@
+/* Sleeps for ever. */
+#include "tiny.h"
+	putc 'z'
+1:	hlt
+	jmp 1b

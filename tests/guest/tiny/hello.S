@@ -1,0 +1,5 @@
+/* Says two characters and switches itself off. */
+#include "tiny.h"
+	putc 'h'
+	putc 'i'
+	poweroff

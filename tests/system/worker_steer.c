@@ -1,0 +1,216 @@
+/* What the broker can do to a machine. */
+#include "worker_harness.h"
+
+#include "bulkhead/fd.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static struct peer p;
+
+static void waits_for_start(void **state)
+{
+	char c;
+
+	begin(&p, (struct machine_wish){.guest = "hello"});
+	assert_int_equal(peer_read(&p, &c, 1, 100), 0);
+	peer_send(&p, WK_START, 11);
+	peer_expect(&p, WK_STATE);
+	assert_int_equal(p.msg.serial, 11);
+	assert_true(p.msg.u.state.running);
+	ends(&p, END_POWEROFF, "hi");
+}
+
+/* After the answer to PAUSE nothing comes any more but what was on its way; after RESUME it goes on. */
+static void pause_and_resume(uint32_t vcpus)
+{
+	char buf[4096];
+
+	begin(&p, (struct machine_wish){.guest = "tick", .vcpus = vcpus, .start = true});
+	peer_expect(&p, WK_STATE);
+	for (uint32_t round = 0; round < 3; round++) {
+		assert_int_equal(peer_read(&p, buf, 100, 5000), 100);
+		peer_send(&p, WK_PAUSE, 20 + round);
+		/* A full socket does not hold the guest up, so there is an answer whether or not we read. */
+		peer_expect(&p, WK_STATE);
+		assert_int_equal(p.msg.serial, 20 + round);
+		assert_false(p.msg.u.state.running);
+		while (peer_read(&p, buf, sizeof(buf), 100) == sizeof(buf))
+			;
+		assert_int_equal(peer_read(&p, buf, 1, 200), 0);
+		peer_send(&p, WK_RESUME, 30 + round);
+		peer_expect(&p, WK_STATE);
+		assert_true(p.msg.u.state.running);
+	}
+	assert_int_equal(peer_read(&p, buf, 100, 5000), 100);
+	peer_send(&p, WK_STOP, 40);
+	ends(&p, END_STOPPED, NULL);
+}
+
+static void pause_one_cpu(void **state)
+{
+	pause_and_resume(1);
+}
+
+/* The others wait for an interrupt that never comes, inside KVM_RUN. */
+static void pause_four_cpus(void **state)
+{
+	pause_and_resume(4);
+}
+
+static void stop_while_halted(void **state)
+{
+	char c;
+
+	begin_running(&p, "halt");
+	assert_int_equal(peer_read(&p, &c, 1, 5000), 1);
+	peer_send(&p, WK_STOP, 12);
+	ends(&p, END_STOPPED, "");
+}
+
+static void console_input(void **state)
+{
+	char buf[64] = {0};
+
+	begin_running(&p, "echo");
+	assert_int_equal(peer_read(&p, buf, 1, 5000), 1);
+	/* More than the device's FIFO holds, so it must be taken in turns. */
+	assert_int_equal(write(p.console, "abcdefghijklmnop0123456789abcdefghijklmnop", 42), 42);
+	assert_int_equal(peer_read(&p, buf, 42, 5000), 42);
+	assert_memory_equal(buf, "bcdefghijklmnopq123456789:bcdefghijklmnopq", 42);
+	assert_int_equal(write(p.console, "q", 1), 1);
+	ends(&p, END_POWEROFF, "");
+}
+
+/* Output that nobody read is there for the next console, the oldest is given up. */
+static void console_backlog(void **state)
+{
+	static char buf[70000];
+
+	begin(&p, (struct machine_wish){.guest = "flood", .no_console = true, .start = true});
+	peer_expect(&p, WK_STATE);
+	for (int i = 0; i < 2; i++) {
+		size_t n = 0;
+
+		/* The guest may still be writing when the first console comes: read until it has said its last word. */
+		peer_send_console(&p);
+		n = peer_read(&p, buf, sizeof(buf), 3000);
+		while (n == sizeof(buf))
+			n = peer_read(&p, buf, sizeof(buf), 3000);
+	}
+	peer_send_console(&p);
+	assert_int_equal(peer_read(&p, buf, sizeof(buf), 3000), 65536);
+	for (size_t i = 0; i < 65536; i++)
+		assert_int_equal(buf[i], 'b');
+	peer_send(&p, WK_STOP, 1);
+	ends(&p, END_STOPPED, NULL);
+}
+
+static void console_that_goes_away(void **state)
+{
+	char buf[8];
+
+	begin_running(&p, "echo");
+	assert_int_equal(peer_read(&p, buf, 1, 5000), 1);
+	fd_cleanup(&p.console);
+	peer_send_console(&p);
+	assert_int_equal(peer_read(&p, buf, 1, 5000), 1);
+	assert_int_equal(buf[0], '>');
+	assert_int_equal(write(p.console, "1q", 2), 2);
+	ends(&p, END_POWEROFF, "2");
+}
+
+static void serial_to_file(void **state)
+{
+	char path[] = "/tmp/worker-serial-XXXXXX", buf[8] = {0};
+	int tmp = mkstemp(path), fd = open(path, O_WRONLY | O_APPEND);
+
+	assert_true(tmp >= 0 && fd >= 0);
+	unlink(path);
+	begin(&p, (struct machine_wish){
+		      .guest = "hello", .serial = SERIAL_FILE, .serial_file = fd, .no_console = true, .start = true});
+	peer_expect(&p, WK_STATE);
+	ends(&p, END_POWEROFF, NULL);
+	assert_int_equal(read(tmp, buf, sizeof(buf)), 2);
+	assert_string_equal(buf, "hi");
+	close(tmp);
+	close(fd);
+}
+
+static void serial_null(void **state)
+{
+	begin(&p, (struct machine_wish){.guest = "hello", .serial = SERIAL_NULL, .start = true});
+	peer_expect(&p, WK_STATE);
+	ends(&p, END_POWEROFF, "");
+}
+
+static void reports_pages(void **state)
+{
+	uint64_t here = 0, all = 0;
+
+	begin_running(&p, "halt");
+	peer_send(&p, WK_QUERY, 50);
+	peer_expect(&p, WK_STATS);
+	assert_int_equal(p.msg.serial, 50);
+	assert_int_equal(p.msg.u.reports.n, 1);
+	for (size_t i = 0; i < p.msg.u.reports.reports[0].n; i++) {
+		const struct node_pages *np = &p.msg.u.reports.reports[0].nodes[i];
+
+		all += np->pages;
+		if (np->node >= 0)
+			here += np->pages;
+	}
+	assert_int_equal(all, 64 * MiB / GUEST_PAGE);
+	assert_in_range(here, 2, all);
+	peer_send(&p, WK_STOP, 1);
+	ends(&p, END_STOPPED, NULL);
+}
+
+/* A sealed object as memsrv would hand it out: the kernel lands in it and can be seen in it from here. */
+static void shared_zone(void **state)
+{
+	const struct plan_zone z[] = {{.id = "low", .backing = BACKING_MEMFD, .size = 8 * MiB},
+				      {.id = "high", .backing = BACKING_ANON, .size = 8 * MiB, .prefault = true}};
+	int fd = memfd_create("zone", MFD_ALLOW_SEALING | MFD_CLOEXEC), fds[] = {fd, -1};
+	const uint8_t *map;
+
+	assert_int_equal(ftruncate(fd, 8 * MiB), 0);
+	assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL), 0);
+	begin(&p, (struct machine_wish){.guest = "hello", .n_zones = 2, .zones = z, .zone_fds = fds});
+	/* Only what the worker populates itself is reported. */
+	assert_int_equal(p.msg.u.reports.n, 1);
+	assert_int_equal(p.msg.u.reports.reports[0].zone, 1);
+	map = mmap(NULL, 8 * MiB, PROT_READ, MAP_SHARED, fd, 0);
+	assert_ptr_not_equal(map, MAP_FAILED);
+	assert_int_not_equal(map[0x100000], 0);
+	peer_send(&p, WK_START, 1);
+	peer_expect(&p, WK_STATE);
+	ends(&p, END_POWEROFF, "hi");
+	munmap((void *)(uintptr_t)map, 8 * MiB);
+	close(fd);
+}
+
+static void ends_with_its_broker(void **state)
+{
+	int status;
+
+	begin_running(&p, "tick");
+	status = peer_end(&p);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+	peer_start(&p, worker_program);
+	status = peer_end(&p);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+const struct CMUnitTest tests_steer[] = {
+    cmocka_unit_test(waits_for_start),        cmocka_unit_test(pause_one_cpu),  cmocka_unit_test(pause_four_cpus),
+    cmocka_unit_test(stop_while_halted),      cmocka_unit_test(console_input),  cmocka_unit_test(console_backlog),
+    cmocka_unit_test(console_that_goes_away), cmocka_unit_test(serial_to_file), cmocka_unit_test(serial_null),
+    cmocka_unit_test(reports_pages),          cmocka_unit_test(shared_zone),    cmocka_unit_test(ends_with_its_broker),
+};
+const size_t n_tests_steer = ARRAY_LEN(tests_steer);
