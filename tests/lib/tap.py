@@ -21,6 +21,8 @@ import time
 DEFAULT_TIMEOUT = 300
 OUTPUT_LIMIT = 64 << 20
 PR_SET_CHILD_SUBREAPER = 36
+PR_SET_PDEATHSIG = 1
+libc = ctypes.CDLL(None, use_errno=True)
 
 RESULT = re.compile(r'^(not )?ok\b\s*(\d+)?\s*(?:-\s*)?(.*)$')
 PLAN = re.compile(r'^1\.\.(\d+)\s*(#.*)?$')
@@ -45,9 +47,13 @@ def end_on_signals():
 
 def become_subreaper():
     """Processes whose parent dies become our children, so that none can hide by a double fork."""
-    libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), 'prctl(PR_SET_CHILD_SUBREAPER)')
+
+
+def end_with_us():
+    """For a child before it execs: what runs a test does not outlive the runner, even if that is killed."""
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
 class Outcome:
@@ -207,7 +213,7 @@ def run(name, argv, env, logs, timeout=None, cwd=None, exit_code_only=False, kee
         with open(log + '.tap', 'wb') as out, open(log + '.err', 'wb') as err:
             try:
                 proc = subprocess.Popen(argv, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
-                                        start_new_session=True)
+                                        start_new_session=True, preexec_fn=end_with_us)
             except OSError as e:
                 why = 'cannot be started: %s' % e
             while proc:
