@@ -15,7 +15,7 @@ enum wk_op {
 	WK_READY = 288, /* machine built, sandbox closed, vCPUs not started; reports of the anonymous zones it populated */
 	WK_PROGRESS,
 	WK_STATE,  /* after START, PAUSE, RESUME took effect */
-	WK_STATS,  /* answer to QUERY */
+	WK_STATS,  /* answer to QUERY: zones that the worker itself makes (anonymous, private files); memsrv knows the others */
 	WK_FAILED, /* before READY: could not build the machine */
 	WK_ENDED,  /* it exits after this */
 };

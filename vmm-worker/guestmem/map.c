@@ -128,6 +128,7 @@ int guestmem_populate(struct guestmem *gm, struct arena *a, place_progress_fn *p
 	return 0;
 }
 
+/* place_census would start threads and ask for policies, which the sandbox no longer allows; this is its plain way. */
 int guestmem_census(const struct guestmem *gm, struct arena *a, struct zone_report **ret_reports, size_t *ret_n, struct err *e)
 {
 	struct zone_report *reports = arena_array(a, gm->plan->n_zones, sizeof(*reports));
@@ -136,11 +137,15 @@ int guestmem_census(const struct guestmem *gm, struct arena *a, struct zone_repo
 	if (!reports)
 		return err_set(e, -ENOBUFS, "no room for the report on %zu zones", gm->plan->n_zones);
 	for (uint16_t i = 0; i < gm->plan->n_zones; i++) {
+		const struct plan_zone *z = &gm->plan->zones[i];
+		struct place_tally t = {0};
 		int r;
 
-		if (!gm->zone_at[i])
+		if (!gm->zone_at[i] || !made_here(z))
 			continue;
-		r = place_census(gm->zone_at[i], gm->plan->zones[i].size, &gm->plan->zones[i], i, a, &reports[n], e);
+		r = place_tally_add(&t, gm->zone_at[i], z->size, z->page_size, e);
+		if (r == 0)
+			r = place_tally_report(&t, z->page_size, i, a, &reports[n], e);
 		if (r < 0)
 			return r;
 		n++;

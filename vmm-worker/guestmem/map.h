@@ -28,7 +28,8 @@ int guestmem_map(struct guestmem *gm, const struct mem_plan *plan, const int *zo
 int guestmem_populate(struct guestmem *gm, struct arena *a, place_progress_fn *progress, void *arg,
 		      struct zone_report **ret_reports, size_t *ret_n, struct err *e);
 
-/* Where the pages of every mapped zone are now, arrays from a. Any time. */
+/* Where the pages of the zones that this process makes are now, arrays from a; memsrv knows about the others. Any time; 0.2 us a
+ * page. */
 int guestmem_census(const struct guestmem *gm, struct arena *a, struct zone_report **ret_reports, size_t *ret_n, struct err *e);
 
 /* true if the host address lies in a zone's mapping: tells a SIGBUS on guest memory from a fault of our own. Async-signal-safe.
