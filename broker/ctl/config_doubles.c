@@ -65,6 +65,10 @@ void config_report_doubles(struct parse *p, const char *text, size_t len)
 		case ',':
 			l->expect_name = l->object;
 			break;
+		case '\'':
+			diag_add(p->ds, DIAG_ERROR, "--config", "'", "use double quotes",
+				 "this is no JSON: a single quote outside of a string");
+			return;
 		case '"':
 			end = string_end(text, len, i + 1);
 			if (l->expect_name)

@@ -33,7 +33,7 @@ struct key {
 	enum value_type type;
 	uint16_t offset; /* of the value in its object */
 	uint16_t aux;    /* of the "given" bit or the count */
-	bool mandatory;
+	bool mandatory;  /* gets a placeholder when it cannot be read; whether it must be there is for spec_check */
 };
 
 struct key_set {

@@ -68,7 +68,7 @@ static const struct key cpus[] = {
 	}
 
 static const struct key disk[] = {
-    {"path", NULL, V_STRING, AT(struct device_spec, path), NO_AUX},
+    {"path", NULL, V_STRING, AT(struct device_spec, path), NO_AUX, true},
     {"readonly", NULL, V_TRI, AT(struct device_spec, readonly), NO_AUX},
     {"direct", NULL, V_TRI, AT(struct device_spec, direct), NO_AUX},
     {"vhost_user", NULL, V_TRI, AT(struct device_spec, vhost_user), NO_AUX},
@@ -85,8 +85,8 @@ static const struct key net[] = {
 };
 
 static const struct key fs[] = {
-    {"tag", NULL, V_STRING, AT(struct device_spec, tag), NO_AUX},
-    {"socket", NULL, V_STRING, AT(struct device_spec, socket), NO_AUX},
+    {"tag", NULL, V_STRING, AT(struct device_spec, tag), NO_AUX, true},
+    {"socket", NULL, V_STRING, AT(struct device_spec, socket), NO_AUX, true},
     DEVICE_KEYS,
 };
 

@@ -88,6 +88,7 @@ void parse_object(struct parse *p, const struct key_set *ks, void *obj, const ch
 		for (size_t i = 0; i < ks->n; i++)
 			if (ks->keys[i].mandatory)
 				value_placeholder(p, &ks->keys[i], obj);
+		p->bad_memory_size |= ks == &keys_memory;
 		return;
 	}
 	while (at && *text)
