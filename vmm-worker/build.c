@@ -1,5 +1,7 @@
 #include "build.h"
 
+#include "acpi/acpi.h"
+#include "bulkhead/abi/platform.h"
 #include "bulkhead/fd.h"
 
 #include <errno.h>
@@ -35,15 +37,36 @@ static int build_devices(struct machine *m, struct grant *g, struct err *e)
 	if (r == 0)
 		r = power_init(&m->power, &m->pio, e);
 	if (r == 0)
+		r = ged_init(&m->ged, &m->ioapic, &m->pio, e);
+	if (r == 0)
 		serial_attach(&m->serial, fd_take(&g->console));
 	return r;
+}
+
+/* The tables describe the same plan and the same topology that everything else is built from. */
+static int build_tables(struct machine *m, const struct grant *g, gpa_t *ret_rsdp, struct err *e)
+{
+	const struct wk_grant *w = &g->w;
+	struct acpi_machine am = {
+	    .plan = w->plan,
+	    .vcpus_boot = w->vcpus_boot,
+	    .vcpus_max = w->vcpus_max,
+	    .has_serial = w->serial != SERIAL_OFF,
+	};
+	uint8_t *to = gm_ptr(&m->gm, gpa(PLAT_ACPI_START), ACPI_MAX_BYTES);
+	size_t len;
+
+	if (!to)
+		return err_set(e, -ENOMEM, "memory: a machine needs at least 1 MiB without a gap at address 0");
+	for (uint32_t i = 0; i < w->vcpus_max; i++)
+		am.apic_id[i] = topology_apic_id(&m->topology, i);
+	return acpi_build(&am, gpa(PLAT_ACPI_START), to, ACPI_MAX_BYTES, &len, ret_rsdp, e);
 }
 
 static int build_vcpus(struct machine *m, const struct grant *g, const struct boot_entry *entry, struct err *e)
 {
 	const struct wk_grant *w = &g->w;
 
-	m->topology = topology_of(w->threads_per_core, w->cores_per_die, w->dies_per_package, w->packages, w->vcpus_max);
 	for (uint32_t i = 0; i < w->vcpus_boot; i++) {
 		int r = vcpu_create(m, i, e);
 
@@ -63,16 +86,19 @@ int build_machine(struct machine *m, struct grant *g, struct arena *a, place_pro
 	    .kernel_fd = g->kernel,
 	    .initramfs_fd = g->initramfs,
 	    .cmdline = g->w.cmdline,
-	    .rsdp = gpa(0),
 	};
+	const struct wk_grant *w = &g->w;
 	struct boot_entry entry;
 	int r;
 
+	m->topology = topology_of(w->threads_per_core, w->cores_per_die, w->dies_per_package, w->packages, w->vcpus_max);
 	r = build_memory(m, g, a, progress, arg, ret_reports, e);
 	if (r == 0)
 		r = build_kvm(m, g, e);
 	if (r == 0)
 		r = build_devices(m, g, e);
+	if (r == 0)
+		r = build_tables(m, g, &image.rsdp, e);
 	if (r == 0)
 		r = boot_load(&m->gm, &image, &entry, e);
 	if (r == 0)

@@ -2,6 +2,7 @@
  * devices and interrupts belong to whoever holds dev_lock; run belongs to kvm/runctl.c. */
 #pragma once
 #include "dev/bus.h"
+#include "dev/ged.h"
 #include "dev/ioapic.h"
 #include "dev/power.h"
 #include "dev/rtc.h"
@@ -26,5 +27,6 @@ struct machine {
 	struct serial serial;
 	struct rtc rtc;
 	struct power power;
+	struct ged ged;
 	uint64_t in_window; /* accesses to windows of the plan in which no device answered; under dev_lock */
 };

@@ -155,6 +155,11 @@ static void on_broker(struct server *s)
 	case WK_QUERY:
 		query(s, msg.serial);
 		break;
+	case WK_POWER_BUTTON:
+		pthread_mutex_lock(&s->m->dev_lock);
+		ged_raise(&s->m->ged, PLAT_GED_POWER_BUTTON);
+		pthread_mutex_unlock(&s->m->dev_lock);
+		break;
 	case WK_GRANT:
 	case WK_READY:
 	case WK_PROGRESS:

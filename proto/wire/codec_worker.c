@@ -112,6 +112,7 @@ int wk_encode(const struct wk_msg *m, void *buf, size_t cap, size_t *ret_len, st
 	case WK_STOP:
 	case WK_CONSOLE:
 	case WK_QUERY:
+	case WK_POWER_BUTTON:
 		break;
 	case WK_READY:
 	case WK_STATS:
@@ -157,6 +158,7 @@ int wk_decode(const struct chan_msg *m, struct arena *a, struct wk_msg *ret, str
 	case WK_RESUME:
 	case WK_STOP:
 	case WK_QUERY:
+	case WK_POWER_BUTTON:
 		codec_fd_count(&c, m, 0);
 		codec_no_body(&c, m);
 		break;

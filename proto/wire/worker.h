@@ -11,6 +11,7 @@ enum wk_op {
 	WK_STOP,
 	WK_CONSOLE, /* one FD_ROLE_CONSOLE: replaces the attached console */
 	WK_QUERY,
+	WK_POWER_BUTTON, /* no answer: what the guest does about it is the guest's affair */
 	/* from the worker */
 	WK_READY = 288, /* machine built, sandbox closed, vCPUs not started; reports of the anonymous zones it populated */
 	WK_PROGRESS,

@@ -77,7 +77,7 @@ static void segment(struct out *o, const struct mem_plan *p, uint32_t s)
 		if (w->kind == WINDOW_PCI32)
 			res_window32(o, (uint32_t)w->at.start.v, (uint32_t)w->at.len.v);
 		if (w->kind == WINDOW_PCI64)
-			res_window64(o, w->at.start.v, w->at.len.v, true);
+			res_window64(o, w->at.start.v, w->at.len.v, false); /* takes BARs of both kinds */
 	}
 	aml_resources_end(o, crs);
 	osc(o);

@@ -5,7 +5,8 @@
 #define DATA_WRITE_LATENCY   2
 #define DATA_READ_BANDWIDTH  4
 #define DATA_WRITE_BANDWIDTH 5
-#define NO_VALUE             0xffffu
+#define NO_VALUE             0u      /* not described; revision 2 */
+#define UNREACHABLE          0xffffu /* so no value may become this */
 
 static uint32_t value(const struct acpi_hmat_pair *p, uint8_t type)
 {
@@ -41,7 +42,7 @@ static void matrix(struct out *o, const struct acpi_machine *m, uint8_t type)
 			max = value(&m->pairs[i], type);
 	if (max == 0)
 		return;
-	while (max / unit >= NO_VALUE)
+	while (max / unit >= UNREACHABLE)
 		unit *= 10;
 	for (size_t i = 0; i < p->n_nodes; i++)
 		n_init += !nodeset_empty(&p->nodes[i].cpus);
@@ -65,7 +66,7 @@ static void matrix(struct out *o, const struct acpi_machine *m, uint8_t type)
 		for (size_t t = 0; t < p->n_nodes && !nodeset_empty(&p->nodes[i].cpus); t++) {
 			uint32_t v = lookup(m, i, t, type);
 
-			out_u16(o, (uint16_t)(v ? v / unit : NO_VALUE));
+			out_u16(o, (uint16_t)(v == 0 ? NO_VALUE : v < unit ? 1 : v / unit));
 		}
 }
 
@@ -98,7 +99,7 @@ void acpi_hmat(struct out *o, const struct acpi_machine *m)
 		out_u32(o, p->nodes[m->caches[i].node].guest_numa_id);
 		out_u32(o, 0);
 		out_u64(o, m->caches[i].size);
-		out_u32(o, 1u | (1u << 4) | (1u << 8) | (2u << 12) | ((uint32_t)m->caches[i].line_bytes << 16));
+		out_u32(o, 1u | (1u << 4) | (1u << 8) | (1u << 12) | ((uint32_t)m->caches[i].line_bytes << 16));
 		out_u16(o, 0);
 		out_u16(o, 0);
 	}

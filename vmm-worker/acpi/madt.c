@@ -9,6 +9,7 @@
 void acpi_madt(struct out *o, const struct acpi_machine *m)
 {
 	size_t start = table_begin(o, "APIC", 5);
+	bool x2apic = false;
 
 	out_u32(o, PLAT_LAPIC_ADDR);
 	out_u32(o, 0); /* no 8259 */
@@ -22,6 +23,7 @@ void acpi_madt(struct out *o, const struct acpi_machine *m)
 			out_u8(o, (uint8_t)m->apic_id[i]);
 			out_u32(o, flags);
 		} else {
+			x2apic = true;
 			out_u8(o, 9);
 			out_u8(o, 16);
 			out_u16(o, 0);
@@ -41,5 +43,13 @@ void acpi_madt(struct out *o, const struct acpi_machine *m)
 	out_u8(o, 0xff);
 	out_u16(o, 0);
 	out_u8(o, 1);
+	if (x2apic) { /* the same for those that the entry above cannot name (5.2.12.13) */
+		out_u8(o, 10);
+		out_u8(o, 12);
+		out_u16(o, 0);
+		out_u32(o, UINT32_MAX);
+		out_u8(o, 1);
+		out_zero(o, 3);
+	}
 	table_end(o, start);
 }
