@@ -15,6 +15,9 @@ const char *place_size_text(char *buf, size_t cap, uint64_t bytes)
 
 		if (whole == 0)
 			continue;
+		/* 1030 MiB of 1032 MiB says more than 1.0 GiB of 1.0 GiB. */
+		if (rest && whole < 10 && i + 1 < ARRAY_LEN(units) && bytes % units[i + 1].unit == 0)
+			continue;
 		if (rest == 0)
 			snprintf(buf, cap, "%" PRIu64 " %s", whole, units[i].name);
 		else

@@ -4,7 +4,7 @@
 
 #define PLACE_TEXT_MAX 96u
 
-/* "74 MiB", "1 GiB", "1.5 GiB", "12 KiB": exact where that is short, one decimal otherwise. Returns buf. */
+/* "74 MiB", "1 GiB", "1536 MiB", "12.5 GiB": exact where that is short, one decimal otherwise. Returns buf. */
 const char *place_size_text(char *buf, size_t cap, uint64_t bytes);
 
 /* " on host node 1", " on host nodes 0,2-3", "" for an empty set. Returns buf. */

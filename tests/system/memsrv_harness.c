@@ -169,6 +169,7 @@ int main(int argc, char **argv)
 		signal(signals[i], on_signal);
 	test_memfd();
 	test_hugetlb();
+	test_nodes();
 	test_files();
 	test_ends();
 	printf("1..%u\n", n_tests);

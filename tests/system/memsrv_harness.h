@@ -38,4 +38,5 @@ uint64_t resident(int fd);
 void test_memfd(void);
 void test_hugetlb(void);
 void test_files(void);
+void test_nodes(void);
 void test_ends(void);

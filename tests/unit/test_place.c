@@ -77,7 +77,9 @@ static void sizes_for_people(void **state)
 
 	assert_string_equal(place_size_text(b, sizeof(b), 74 * MiB), "74 MiB");
 	assert_string_equal(place_size_text(b, sizeof(b), GiB), "1 GiB");
-	assert_string_equal(place_size_text(b, sizeof(b), GiB + GiB / 2), "1.5 GiB");
+	assert_string_equal(place_size_text(b, sizeof(b), GiB + GiB / 2), "1536 MiB");
+	assert_string_equal(place_size_text(b, sizeof(b), 12 * GiB + GiB / 2), "12.5 GiB");
+	assert_string_equal(place_size_text(b, sizeof(b), GiB + 4 * KiB), "1.0 GiB");
 	assert_string_equal(place_size_text(b, sizeof(b), 4 * KiB), "4 KiB");
 	assert_string_equal(place_size_text(b, sizeof(b), 0), "0 bytes");
 	assert_string_equal(place_size_text(b, sizeof(b), UINT64_MAX), "16777215.9 TiB");
