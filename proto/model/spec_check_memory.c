@@ -65,7 +65,7 @@ static void check_sums(struct check *c)
 		     "ask for less", "memory and hotplug memory together are more than any x86-64 machine can address (4096T)");
 	else if (c->n_zones && boot == 0)
 		WARN(c, "--memory-zone", txt_set(&t, "%zu zones of size 0", c->n_zones), "give at least one zone a size",
-		     "the guest has no memory when it starts: this can be planned, but nothing can boot in it");
+		     "the guest has no memory when it starts: nothing can boot in it");
 }
 
 void check_memory(struct check *c)
