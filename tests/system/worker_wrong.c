@@ -131,7 +131,7 @@ static void drop_kernel(struct wk_msg *m, int *fds, void *arg)
 static void roles(void **state)
 {
 	grant_spoiled((struct machine_wish){0}, set_roles_equal, NULL);
-	refused("no place");
+	refused("same thing");
 	grant_spoiled((struct machine_wish){0}, set_zone_beyond, NULL);
 	refused("no place");
 	grant_spoiled((struct machine_wish){0}, set_console_file, NULL);
