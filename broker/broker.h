@@ -1,0 +1,52 @@
+/* The broker's whole state: one of it, one thread. Everything that blocks is somebody else's process. */
+#pragma once
+#include "ledger.h"
+#include "loop.h"
+#include "options.h"
+#include "spawn.h"
+
+#include "chan/chan.h"
+#include "wire/control.h"
+
+struct client;
+struct vm;
+
+#define BROKER_CLIENTS          256u        /* connections at the same time */
+#define BROKER_CLIENTS_PER_USER 32u         /* for users other than root */
+#define BROKER_ARENA            (768 * KiB) /* for one decoded message of anybody */
+
+struct broker {
+	struct options opt;
+	struct loop loop;
+	struct spawner spawner;
+	struct ledger ledger;
+	struct host_facts facts; /* refreshed before every decision */
+	struct source listener, signals, exits;
+	int kvm;    /* /dev/kvm, -1 while it cannot be opened */
+	int notify; /* -1: nobody wants to know */
+	bool bound; /* the listener's name is ours to unlink */
+	bool stopping;
+	bool failed;      /* stopping because something of our own broke */
+	uint64_t stop_by; /* ms; the end of patience while stopping */
+
+	struct vm *vms[LIM_VMS]; /* by slot */
+	uint32_t n_vms;
+	uint32_t last_id;
+	struct client *clients[BROKER_CLIENTS];
+	uint32_t n_clients;
+	bool buried; /* somebody dropped a client or a VM: free them after this round of events */
+
+	struct chan_msg in;        /* the message being handled */
+	uint8_t out[CHAN_MSG_MAX]; /* the message being sent */
+	_Alignas(16) uint8_t memory[BROKER_ARENA];
+};
+
+/* The arena for the message being handled; whatever it held before is gone. */
+static inline struct arena broker_arena(struct broker *b)
+{
+	return arena_over(b->memory, sizeof(b->memory));
+}
+
+/* From now on only an end is aimed for: the loop takes every VM down and ends when they are gone, or after a few seconds. why
+ * NULL: that is nothing to talk about. */
+void broker_stop(struct broker *b, const char *why);

@@ -1,0 +1,143 @@
+#include "granted.h"
+
+#include "model/size_text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define IMAGE_MAX (4 * GiB)
+
+struct looked_at {
+	struct stat st;
+	int mode; /* O_RDONLY, O_WRONLY or O_RDWR */
+	int flags;
+	bool memfd;
+	char path[LIM_PATH + 1];
+};
+
+static int look_at(int fd, const char *what, struct looked_at *l, struct err *e)
+{
+	char link[40];
+	ssize_t n;
+
+	l->flags = fcntl(fd, F_GETFL);
+	if (l->flags < 0 || fstat(fd, &l->st) < 0)
+		return err_sys(e, -errno, "%s", what);
+	if (l->flags & O_PATH)
+		return err_set(e, -EBADF, "%s: the file was not opened, only looked up", what);
+	l->mode = l->flags & O_ACCMODE;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, l->path, sizeof(l->path) - 1);
+	if (n < 0)
+		return err_sys(e, -errno, "%s", what);
+	l->path[n] = 0;
+	l->memfd = l->st.st_nlink == 0 && strncmp(l->path, "/memfd:", 7) == 0;
+	return 0;
+}
+
+static bool below(const char *path, const char *dir)
+{
+	size_t n = strlen(dir);
+
+	while (n > 1 && dir[n - 1] == '/')
+		n--;
+	return strncmp(path, dir, n) == 0 && (path[n] == '/' || n == 1);
+}
+
+static int check_place(const struct options *o, const struct looked_at *l, const char *what, struct err *e)
+{
+	if (o->n_allow == 0)
+		return 0;
+	for (size_t i = 0; i < o->n_allow; i++)
+		if (l->st.st_nlink > 0 && below(l->path, o->allow[i]))
+			return 0;
+	return err_set(e, -EACCES, "%s %.400s is not below a directory that the operator allows (%.200s%s)", what, l->path,
+		       o->allow[0], o->n_allow > 1 ? " and others" : "");
+}
+
+int granted_image(const struct options *o, int fd, const char *what, struct err *e)
+{
+	struct looked_at l;
+	int r = look_at(fd, what, &l, e);
+
+	if (r < 0)
+		return r;
+	if (!S_ISREG(l.st.st_mode))
+		return err_set(e, -EINVAL, "%s: a regular file is needed", what);
+	if (l.mode == O_WRONLY)
+		return err_set(e, -EBADF, "%s: it is not open for reading", what);
+	if (l.st.st_size <= 0)
+		return err_set(e, -EINVAL, "%s: the file is empty", what);
+	if ((uint64_t)l.st.st_size > IMAGE_MAX)
+		return err_set(e, -EFBIG, "%s: the file has %s, at most %s are possible", what,
+			       size_text((uint64_t)l.st.st_size).s, size_text(IMAGE_MAX).s);
+	if (l.memfd) {
+		/* Nobody changes it under the worker's hands, not even between a check and its use. */
+		int seals = fcntl(fd, F_GET_SEALS);
+
+		if (seals < 0 || (seals & (F_SEAL_WRITE | F_SEAL_SHRINK)) != (F_SEAL_WRITE | F_SEAL_SHRINK))
+			return err_set(e, -EPERM, "%s: a memfd must be sealed against writing and shrinking", what);
+		return 0;
+	}
+	return check_place(o, &l, what, e);
+}
+
+int granted_zone_file(const struct options *o, int fd, const struct plan_zone *z, struct err *e)
+{
+	bool shared = z->backing == BACKING_FILE_SHARED;
+	char what[LIM_ID + 24];
+	struct looked_at l;
+	int r;
+
+	snprintf(what, sizeof(what), "zone %s: file", z->id);
+	r = look_at(fd, what, &l, e);
+	if (r < 0)
+		return r;
+	if (!S_ISREG(l.st.st_mode))
+		return err_set(e, -EINVAL, "%s %.400s: a regular file is needed", what, l.path);
+	if (l.mode != O_RDWR && (shared || l.mode != O_RDONLY))
+		return err_set(e, -EBADF, "%s %.400s: it must be open for reading%s", what, l.path, shared ? " and writing" : "");
+	if (l.st.st_size < 0 || (uint64_t)l.st.st_size < plan_zone_object_size(z))
+		return err_set(e, -EINVAL, "%s %.400s has %s, the zone needs %s: make the file longer (truncate -s)", what,
+			       l.path, size_text((uint64_t)l.st.st_size).s, size_text(plan_zone_object_size(z)).s);
+	return check_place(o, &l, what, e);
+}
+
+int granted_serial_file(const struct options *o, int fd, struct err *e)
+{
+	struct looked_at l;
+	int r = look_at(fd, "--serial file", &l, e);
+
+	if (r < 0)
+		return r;
+	if (l.mode != O_WRONLY)
+		return err_set(e, -EBADF, "--serial file: it must be open for writing only");
+	if (S_ISFIFO(l.st.st_mode))
+		return 0;
+	if (!S_ISREG(l.st.st_mode))
+		return err_set(e, -EINVAL, "--serial file %.400s: a regular file or a FIFO is needed", l.path);
+	if (!(l.flags & O_APPEND))
+		return err_set(e, -EBADF, "--serial file %.400s: it must be open for appending", l.path);
+	return check_place(o, &l, "--serial file", e);
+}
+
+static int socket_option(int fd, int option)
+{
+	int v = -1;
+	socklen_t len = sizeof(v);
+
+	return getsockopt(fd, SOL_SOCKET, option, &v, &len) < 0 ? -1 : v;
+}
+
+int granted_console(int fd, struct err *e)
+{
+	if (socket_option(fd, SO_DOMAIN) != AF_UNIX || socket_option(fd, SO_TYPE) != SOCK_STREAM ||
+	    socket_option(fd, SO_ACCEPTCONN) != 0)
+		return err_set(e, -ENOTSOCK, "the console must be one end of a Unix stream socket pair");
+	return 0;
+}

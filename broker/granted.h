@@ -1,0 +1,13 @@
+/* Descriptors that a client sent: looked at before they are believed. The broker never opens a file for a client, so a client can
+ * only hand over what it may use itself. */
+#pragma once
+#include "broker.h"
+
+/* A kernel or initramfs: a regular file or a sealed memfd, readable, in an allowed directory, of a size that makes sense. */
+int granted_image(const struct options *o, int fd, const char *what, struct err *e);
+/* The file behind a zone: regular, long enough, readable or, for a shared zone, writable too. */
+int granted_zone_file(const struct options *o, int fd, const struct plan_zone *z, struct err *e);
+/* Where serial=file goes: a regular file opened for appending only, or a FIFO. */
+int granted_serial_file(const struct options *o, int fd, struct err *e);
+/* The serial line: one end of a Unix stream socket. */
+int granted_console(int fd, struct err *e);

@@ -1,0 +1,144 @@
+#include "ledger.h"
+
+#include "model/size_text.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+/* Free bytes of one size on one node, as a place to read and write. Huge pages are counted in pages, memory in bytes. */
+static uint64_t get_free(const struct host_node *n, uint64_t page_size)
+{
+	if (page_size == GUEST_PAGE)
+		return n->mem_free;
+	for (size_t i = 0; i < n->n_huge; i++)
+		if (n->huge[i].page_size == page_size)
+			return n->huge[i].free * page_size;
+	return 0;
+}
+
+static void set_free(struct host_node *n, uint64_t page_size, uint64_t bytes)
+{
+	if (page_size == GUEST_PAGE) {
+		n->mem_free = bytes;
+		return;
+	}
+	for (size_t i = 0; i < n->n_huge; i++)
+		if (n->huge[i].page_size == page_size)
+			n->huge[i].free = bytes / page_size;
+}
+
+static void lower_to(struct host_facts *f, const struct host_facts *cap)
+{
+	for (size_t i = 0; i < f->n_nodes && i < cap->n_nodes; i++) {
+		struct host_node *n = &f->nodes[i];
+		const struct host_node *c = &cap->nodes[i];
+
+		if (n->mem_free > c->mem_free)
+			n->mem_free = c->mem_free;
+		for (size_t h = 0; h < n->n_huge && h < c->n_huge; h++)
+			if (n->huge[h].free > c->huge[h].free)
+				n->huge[h].free = c->huge[h].free;
+	}
+}
+
+static int refuse(const struct plan_need *r, bool others, struct err *e)
+{
+	char where[48] = "";
+	struct txt nodes = {0};
+
+	if (!nodeset_empty(&r->nodes)) {
+		txt_add_set(&nodes, r->nodes.w, NODESET_BITS);
+		snprintf(where, sizeof(where), " on host node%s %.30s", nodeset_count(&r->nodes) == 1 ? "" : "s", nodes.s);
+	}
+	if (r->page_size == GUEST_PAGE)
+		return err_set(
+		    e, -ENOMEM,
+		    "zone %s: %s of memory needed%s, %s free%s (%s missing); make it smaller, or leave out prefault=on and "
+		    "reserve=on",
+		    r->zones, size_text(r->bytes).s, where, size_text(r->free).s,
+		    others ? " after what was promised to VMs in creation" : "", size_text(r->missing).s);
+	return err_set(e, -ENOMEM,
+		       "zone %s: %" PRIu64 " huge pages of %s needed%s, %" PRIu64 " free%s (%" PRIu64
+		       " missing); add pages (nr_hugepages under /sys/kernel/mm/hugepages or a node's), or make it smaller",
+		       r->zones, r->bytes / r->page_size, size_text(r->page_size).s, where, r->free / r->page_size,
+		       others ? " after what was promised to VMs in creation" : "",
+		       (r->missing + r->page_size - 1) / r->page_size);
+}
+
+/* Takes one row off the nodes that may give it, the fullest first, so that rows for several nodes stay out of the way of others.
+ */
+static void take(struct ledger *l, struct promise *p, const struct plan_need *row)
+{
+	uint64_t want = row->bytes;
+
+	while (want && p->n < LEDGER_TAKES) {
+		size_t best = l->left.n_nodes;
+		uint64_t most = 0, free, part;
+
+		for (size_t i = 0; i < l->left.n_nodes; i++) {
+			if (!nodeset_empty(&row->nodes) && !nodeset_has(&row->nodes, l->left.nodes[i].id))
+				continue;
+			free = get_free(&l->left.nodes[i], row->page_size);
+			if (free > most) {
+				most = free;
+				best = i;
+			}
+		}
+		if (best == l->left.n_nodes)
+			return;
+		part = want < most ? want : most;
+		set_free(&l->left.nodes[best], row->page_size, most - part);
+		p->take[p->n].node = (uint16_t)best;
+		p->take[p->n].page_size = row->page_size;
+		p->take[p->n].bytes = part;
+		p->n++;
+		want -= part;
+	}
+}
+
+int ledger_promise(struct ledger *l, const struct host_facts *now, const struct mem_plan *plan, struct promise *ret,
+		   struct err *e)
+{
+	struct plan_need rows[PLAN_NEEDS_MAX];
+	struct promise p = {.made = true, .in_flight = true};
+	size_t n;
+
+	if (l->in_flight == 0)
+		l->left = *now;
+	else
+		lower_to(&l->left, now); /* others on this host have taken pages since */
+	n = plan_needs(plan, &l->left, rows, ARRAY_LEN(rows));
+	for (size_t i = 0; i < n; i++)
+		if (rows[i].missing)
+			return refuse(&rows[i], l->in_flight > 0, e);
+	for (size_t i = 0; i < n; i++)
+		take(l, &p, &rows[i]);
+	l->in_flight++;
+	*ret = p;
+	return 0;
+}
+
+void ledger_kept(struct ledger *l, struct promise *p)
+{
+	if (!p->in_flight)
+		return;
+	assert(l->in_flight > 0);
+	p->in_flight = false;
+	l->in_flight--;
+}
+
+void ledger_returned(struct ledger *l, struct promise *p)
+{
+	if (!p->made)
+		return;
+	ledger_kept(l, p);
+	for (size_t i = 0; l->in_flight && i < p->n; i++)
+		if (p->take[i].node < l->left.n_nodes) {
+			struct host_node *n = &l->left.nodes[p->take[i].node];
+
+			set_free(n, p->take[i].page_size, get_free(n, p->take[i].page_size) + p->take[i].bytes);
+		}
+	*p = (struct promise){0};
+}

@@ -1,0 +1,24 @@
+#include "granted.h"
+#include "ops.h"
+
+#include "bulkhead/fd.h"
+
+#include <errno.h>
+
+/* The new console replaces the one before. The broker keeps its end too: a worker that comes after a reset gets it. */
+int op_console(struct client *c, struct vm *vm, struct ctl_request *q, struct chan_msg *m, struct err *e)
+{
+	int r = granted_console(m->fds[0], e);
+
+	if (r < 0)
+		return r;
+	if (vm->grant.serial != SERIAL_TTY)
+		return err_set(e, -ENOTTY, "VM %s was created without a serial line to attach to (--serial)", vm->name);
+	if (vm_send_worker(vm, &(struct wk_msg){.op = WK_CONSOLE}, m->fds, 1) < 0)
+		return err_set(e, -EPIPE, "VM %s is ending", vm->name);
+	fd_cleanup(&vm->console);
+	vm->console = fd_take(&m->fds[0]);
+	c->watch_vm = vm->id;
+	op_done(c, q, vm);
+	return 0;
+}

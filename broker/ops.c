@@ -1,0 +1,100 @@
+#include "ops.h"
+
+#include <errno.h>
+
+#define IN(s)     VM_STATE_BIT(VM_##s)
+#define FD(r)     (1u << FD_ROLE_##r)
+#define ALIVE     (IN(CREATED) | IN(RUNNING) | IN(PAUSED))
+#define ANY_STATE (IN(NEW) | IN(MEMORY) | ALIVE | IN(STOPPED) | IN(ENDING))
+#define SMALL     256u /* a header, a name, a tag */
+
+static const struct op ops[] = {
+    /* clang-format off */
+                   /* name       who         states                      fds                                    at least/most  bytes   */
+    [CTL_CREATE]  = {"create",  OP_ANYBODY, 0,                          FD(KERNEL) | FD(INITRAMFS) | FD(CONSOLE) |
+                                                                        FD(SERIAL_FILE) | FD(ZONE_FILE),       1, LIM_ZONES + 4, CHAN_MSG_MAX, op_create},
+    [CTL_BOOT]    = {"boot",    OP_OWNER,   IN(CREATED) | IN(STOPPED),  0,                                     0, 0, SMALL, op_boot},
+    [CTL_LIST]    = {"list",    OP_ANYBODY, 0,                          0,                                     0, 0, SMALL, op_list},
+    [CTL_INFO]    = {"info",    OP_OWNER,   ANY_STATE,                  0,                                     0, 0, SMALL, op_info},
+    [CTL_PAUSE]   = {"pause",   OP_OWNER,   IN(RUNNING),                0,                                     0, 0, SMALL, op_pause},
+    [CTL_RESUME]  = {"resume",  OP_OWNER,   IN(PAUSED),                 0,                                     0, 0, SMALL, op_resume},
+    [CTL_STOP]    = {"stop",    OP_OWNER,   ANY_STATE,                  0,                                     0, 0, SMALL, op_stop},
+    [CTL_DELETE]  = {"delete",  OP_OWNER,   ANY_STATE,                  0,                                     0, 0, SMALL, op_delete},
+    [CTL_CONSOLE] = {"console", OP_OWNER,   ALIVE,                      FD(CONSOLE),                           1, 1, SMALL, op_console},
+    [CTL_WAIT]    = {"wait",    OP_OWNER,   ANY_STATE,                  0,                                     0, 0, SMALL, op_wait},
+    /* clang-format on */
+};
+
+void op_wait_for(struct client *c, const struct ctl_request *q, const struct vm *vm)
+{
+	c->pending.op = q->op;
+	c->pending.serial = q->serial;
+	c->pending.vm_id = vm->id;
+}
+
+void op_done(struct client *c, const struct ctl_request *q, const struct vm *vm)
+{
+	struct ctl_reply r = {.serial = q->serial};
+	struct ctl_vm_info info;
+
+	if (vm) {
+		vm_describe(vm, NULL, &info);
+		r.vms = &info;
+		r.n_vms = 1;
+	}
+	client_send_reply(c, &r);
+}
+
+/* What the table says about the message before anything is done with it. */
+static int check_shape(const struct op *op, const struct ctl_request *q, size_t len, struct err *e)
+{
+	if (len > op->max_size)
+		return err_set(e, -EMSGSIZE, "%s: the request has %zu bytes, at most %zu are allowed", op->name, len,
+			       op->max_size);
+	if (q->n_tags < op->min_fds || q->n_tags > op->max_fds)
+		return err_set(e, -EPROTO, "%s: %zu file descriptors came with it", op->name, q->n_tags);
+	for (size_t i = 0; i < q->n_tags; i++)
+		if (!(op->roles & 1u << q->tags[i].role))
+			return err_set(e, -EPROTO, "%s: a file descriptor came with it that does not belong there", op->name);
+	return 0;
+}
+
+static int run(struct client *c, const struct op *op, struct ctl_request *q, struct chan_msg *m, struct err *e)
+{
+	struct vm *vm = NULL;
+	int r = check_shape(op, q, m->len, e);
+
+	if (r < 0)
+		return r;
+	if (c->b->stopping)
+		return err_set(e, -ESHUTDOWN, "the broker is shutting down");
+	if (op->who == OP_OWNER) {
+		vm = authz_find(c->b, &c->peer, q->vm, e);
+		if (!vm)
+			return e->code;
+		if (!(op->states & VM_STATE_BIT(vm->state)))
+			return err_set(e, -EBUSY, "%s: VM %s is %s%s", op->name, vm->name, vm_state_name(vm->state),
+				       vm->state == VM_MEMORY ? " (being built)" : "");
+	}
+	return op->run(c, vm, q, m, e);
+}
+
+int ops_handle(struct client *c, struct chan_msg *m, struct err *e)
+{
+	struct arena a = broker_arena(c->b);
+	struct ctl_request q;
+	struct wire_hdr h;
+	int r;
+
+	if (wire_peek(m, &h) < 0)
+		return err_set(e, -EPROTO, "this is not the control protocol, or another version of it");
+	if (h.op >= ARRAY_LEN(ops) || !ops[h.op].run)
+		return err_set(e, -EPROTO, "there is no operation %u", (unsigned)h.op);
+	r = ctl_request_decode(m, &a, &q, e);
+	if (r < 0)
+		return r;
+	r = run(c, &ops[q.op], &q, m, e);
+	if (r < 0)
+		client_reply(c, q.serial, r, e->text);
+	return 0;
+}

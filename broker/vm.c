@@ -1,0 +1,146 @@
+#include "vm.h"
+
+#include "client.h"
+#include "log.h"
+
+#include "bulkhead/fd.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct vm *vm_new(struct broker *b, uid_t owner, const char *name)
+{
+	uint32_t slot = 0;
+	struct vm *vm;
+
+	while (slot < LIM_VMS && b->vms[slot])
+		slot++;
+	vm = slot < LIM_VMS ? calloc(1, sizeof(*vm)) : NULL;
+	if (!vm)
+		return NULL;
+	vm->b = b;
+	vm->slot = slot;
+	vm->id = ++b->last_id;
+	vm->owner = owner;
+	vm->state = VM_NEW;
+	vm->since_ms = now_ms();
+	vm->kernel = vm->initramfs = vm->console = vm->serial_file = -1;
+	for (size_t i = 0; i < LIM_ZONES; i++)
+		vm->zone_files[i] = vm->zones[i] = -1;
+	vm->memsrv = (struct helper){.vm = vm, .kind = CHILD_MEMSRV};
+	vm->worker = (struct helper){.vm = vm, .kind = CHILD_WORKER};
+	if (name)
+		snprintf(vm->name, sizeof(vm->name), "%s", name);
+	else
+		snprintf(vm->name, sizeof(vm->name), "vm%u", vm->id);
+	b->vms[slot] = vm;
+	b->n_vms++;
+	return vm;
+}
+
+void vm_remove(struct vm *vm)
+{
+	assert(!vm->memsrv.pid && !vm->worker.pid);
+	ledger_returned(&vm->b->ledger, &vm->promise);
+	fd_cleanup(&vm->kernel);
+	fd_cleanup(&vm->initramfs);
+	fd_cleanup(&vm->console);
+	fd_cleanup(&vm->serial_file);
+	for (size_t i = 0; i < LIM_ZONES; i++) {
+		fd_cleanup(&vm->zone_files[i]);
+		fd_cleanup(&vm->zones[i]);
+		free(vm->resident[i].nodes);
+		vm->resident[i].nodes = NULL;
+		vm->resident[i].n = 0;
+	}
+	free(vm->affinity);
+	vm->affinity = NULL;
+	vm->dead = true;
+	vm->b->buried = true;
+}
+
+void vms_bury(struct broker *b)
+{
+	for (size_t i = 0; i < LIM_VMS; i++)
+		if (b->vms[i] && b->vms[i]->dead) {
+			free(b->vms[i]);
+			b->vms[i] = NULL;
+			b->n_vms--;
+		}
+}
+
+void vm_set_state(struct vm *vm, enum vm_state s)
+{
+	struct ctl_event ev = {.kind = CTL_EVENT_STATE, .vm_id = vm->id, .name = vm->name, .state = s};
+
+	if (vm->state == s)
+		return;
+	assert(vm_state_edge(vm->state, s));
+	vm->state = s;
+	clients_tell(vm->b, vm, &ev);
+}
+
+void vm_set_end(struct vm *vm, enum end_cause cause, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (vm->has_end)
+		return;
+	vm->has_end = true;
+	vm->end = (struct end_report){.cause = cause};
+	va_start(ap, fmt);
+	vsnprintf(vm->end.detail, sizeof(vm->end.detail), fmt, ap);
+	va_end(ap);
+}
+
+bool vm_needs_memsrv(const struct vm *vm)
+{
+	for (size_t i = 0; i < vm->plan.n_zones; i++)
+		if (vm->plan.zones[i].backing != BACKING_ANON)
+			return true;
+	return false;
+}
+
+static void describe_zone(const struct vm *vm, size_t i, struct ctl_zone_info *ret)
+{
+	const struct plan_zone *z = &vm->plan.zones[i];
+
+	*ret = (struct ctl_zone_info){.id = z->id,
+				      .backing = z->backing,
+				      .size = z->size,
+				      .page_size = z->page_size,
+				      .hotplug_size = z->hotplug_size,
+				      .host_policy = z->host_policy,
+				      .n_nodes = vm->resident[i].n,
+				      .nodes = vm->resident[i].nodes};
+	if (z->guest_node < vm->plan.n_nodes)
+		ret->guest_numa_id = vm->plan.nodes[z->guest_node].guest_numa_id;
+}
+
+void vm_describe(const struct vm *vm, struct ctl_zone_info *zones, struct ctl_vm_info *ret)
+{
+	*ret = (struct ctl_vm_info){.id = vm->id,
+				    .name = vm->name,
+				    .owner_uid = vm->owner,
+				    .state = vm->state,
+				    .vcpus = vm->grant.vcpus_boot,
+				    .worker_pid = vm->worker.pid,
+				    .memsrv_pid = vm->memsrv.pid,
+				    .age_ms = now_ms() - vm->since_ms,
+				    .resets = vm->resets,
+				    .has_end = vm->has_end};
+	if (vm->has_end)
+		ret->end = vm->end;
+	for (size_t i = 0; i < vm->plan.n_zones; i++)
+		ret->memory += vm->plan.zones[i].size;
+	if (!zones)
+		return;
+	for (size_t i = 0; i < vm->plan.n_zones; i++)
+		describe_zone(vm, i, &zones[i]);
+	ret->zones = zones;
+	ret->n_zones = vm->plan.n_zones;
+	ret->isolation = spawner_isolation_text(&vm->b->spawner);
+}
