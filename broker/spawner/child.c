@@ -68,7 +68,7 @@ int spawner_map_child(const struct spawner_self *s, pid_t pid, enum child_kind k
 		r = write_map(s, who, "uid_map", id, id);
 	if (r == 0) {
 		atomic_store(&s->shared->mapped, number);
-		syscall(SYS_futex, &s->shared->mapped, FUTEX_WAKE, 1, NULL, NULL, 0);
+		syscall(SYS_futex, &s->shared->mapped, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
 	}
 	return r;
 }
@@ -95,7 +95,9 @@ static int wait_for_map(const struct spawner_self *s, uint32_t number)
 	const struct timespec limit = {.tv_sec = MAP_WAIT_SECONDS};
 	uint32_t now;
 
-	while ((now = atomic_load(&s->shared->mapped)) != number)
+	/* Maps are written in the order of the numbers, so a later one means that ours is there too: the next child may have been made
+	 * before this one came to look. */
+	while ((int32_t)((now = atomic_load(&s->shared->mapped)) - number) < 0)
 		if (syscall(SYS_futex, &s->shared->mapped, FUTEX_WAIT, now, &limit, NULL, 0) < 0 && errno == ETIMEDOUT)
 			return -ETIMEDOUT;
 	return 0;
