@@ -78,9 +78,15 @@ static int seal_zones(struct memsrv *m, struct err *e)
 
 		if (r < 0)
 			return r;
-		zone_unmap(&m->zones.z[i]);
 	}
 	return 0;
+}
+
+/* After the answer: nobody needs to wait for page tables to be taken apart. */
+static void unmap_zones(struct memsrv *m)
+{
+	for (size_t i = 0; i < m->zones.n; i++)
+		zone_unmap(&m->zones.z[i]);
 }
 
 /* Lists the zones' fds; returns how many. */
@@ -178,6 +184,7 @@ int main(void)
 		return fail(&m, &e);
 	if (hand_out(&m, &e) < 0)
 		return fail(&m, &e);
+	unmap_zones(&m); /* at rest no guest memory is mapped here */
 	if (serve(&m, &e) < 0)
 		return fail(&m, &e);
 	return 0;

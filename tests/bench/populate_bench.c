@@ -46,7 +46,7 @@ static const char *const qemu_objects[KINDS] = {"memory-backend-ram", NULL, "mem
 static struct {
 	uint64_t size;
 	unsigned rounds, threads;
-	const char *memsrv, *qemu;
+	const char *memsrv, *qemu, *only;
 } opt = {.size = GiB, .rounds = 5};
 
 static double now(void)
@@ -365,9 +365,13 @@ static uint64_t parse_size(const char *s)
 
 int main(int argc, char **argv)
 {
-	static const struct option longs[] = {{"size", required_argument, NULL, 's'},    {"runs", required_argument, NULL, 'r'},
-					      {"threads", required_argument, NULL, 't'}, {"memsrv", required_argument, NULL, 'm'},
-					      {"qemu", required_argument, NULL, 'q'},    {NULL, 0, NULL, 0}};
+	static const struct option longs[] = {{"size", required_argument, NULL, 's'},
+					      {"runs", required_argument, NULL, 'r'},
+					      {"threads", required_argument, NULL, 't'},
+					      {"memsrv", required_argument, NULL, 'm'},
+					      {"qemu", required_argument, NULL, 'q'},
+					      {"only", required_argument, NULL, 'o'},
+					      {NULL, 0, NULL, 0}};
 	int c;
 
 	opt.threads = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
@@ -382,8 +386,12 @@ int main(int argc, char **argv)
 			opt.memsrv = optarg;
 		else if (c == 'q')
 			opt.qemu = optarg;
+		else if (c == 'o')
+			opt.only = optarg;
 		else
-			errx(2, "usage: %s [--size N[MG]] [--runs N] [--threads N] [--memsrv PROGRAM] [--qemu PROGRAM]", argv[0]);
+			errx(2,
+			     "usage: %s [--size N[MG]] [--runs N] [--threads N] [--only ROW] [--memsrv PROGRAM] [--qemu PROGRAM]",
+			     argv[0]);
 	}
 	if (opt.threads > 16)
 		opt.threads = 16; /* what one zone gets */
@@ -395,6 +403,8 @@ int main(int argc, char **argv)
 	printf("%-10s %9s %9s %9s %9s   times the bare madvise's speed\n%-10s %9s %9s %9s %9s %9s %9s %9s\n", "", "GiB/s:", "",
 	       "", "", "memory", "bare", "place", "memsrv", "qemu", "place", "memsrv", "qemu");
 	for (unsigned k = 0; k < KINDS; k++) {
+		if (opt.only && strcmp(opt.only, kind_names[k]) != 0)
+			continue;
 		if (k == HUGE_2M && !open_pool())
 			printf("%-10s this host cannot give that many now\n", kind_names[k]);
 		else

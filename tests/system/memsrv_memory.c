@@ -136,8 +136,8 @@ void test_memfd(void)
 	ok(mode == MPOL_BIND && nodeset_count(&nodes) == 1 && nodeset_has(&nodes, a_node()),
 	   "a bound memfd is bound in every process that maps it");
 	munmap(at, 8 * MiB);
-	check_idle_process(&p);
 	query_counts_what_others_touched(&p);
+	check_idle_process(&p); /* after an answer: it tidies up after the first */
 	ok(ended(&p, 0), "it ends cleanly with its channel");
 
 	z[3].host_nodes = (struct nodeset){0};
