@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 /* Order and words are part of the --json output: append only. */
 static const struct {
@@ -55,7 +56,7 @@ void print_end(FILE *f, const char *name, const struct end_report *r)
 	};
 
 	fprintf(f, "bulkhead: VM %s ended: %s", name, causes[find(r->cause)].sentence);
-	if (r->detail[0])
+	if (r->detail[0] && strcmp(r->detail, causes[find(r->cause)].sentence) != 0)
 		fprintf(f, " (%s)", r->detail);
 	fputs("\n", f);
 	if (r->has_access)
