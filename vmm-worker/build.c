@@ -22,6 +22,11 @@ static int build_kvm(struct machine *m, const struct grant *g, struct err *e)
 	return r < 0 ? r : vm_add_slots(&m->vm, &m->gm, e);
 }
 
+static void send_msi(void *irq, uint64_t addr, uint32_t data)
+{
+	irq_send_msi(irq, addr, data);
+}
+
 /* One line per device. */
 static int build_devices(struct machine *m, struct grant *g, struct err *e)
 {
@@ -38,6 +43,8 @@ static int build_devices(struct machine *m, struct grant *g, struct err *e)
 		r = power_init(&m->power, &m->pio, e);
 	if (r == 0)
 		r = ged_init(&m->ged, &m->ioapic, &m->pio, e);
+	if (r == 0)
+		r = pci_init(&m->pci, g->w.plan, send_msi, &m->irq, power_reset_access, &m->power, &m->pio, &m->mmio, e);
 	if (r == 0)
 		serial_attach(&m->serial, fd_take(&g->console));
 	return r;

@@ -12,6 +12,7 @@
 #include "kvm/runctl.h"
 #include "kvm/vcpu.h"
 #include "kvm/vm.h"
+#include "pci/pci.h"
 
 struct machine {
 	struct guestmem gm;
@@ -28,5 +29,6 @@ struct machine {
 	struct rtc rtc;
 	struct power power;
 	struct ged ged;
+	struct pci pci;
 	uint64_t in_window; /* accesses to windows of the plan in which no device answered; under dev_lock */
 };

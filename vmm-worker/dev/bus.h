@@ -18,7 +18,7 @@ struct bus_range {
 	void *dev;
 };
 
-#define BUS_RANGES_MAX 192u
+#define BUS_RANGES_MAX 256u /* two windows for each of 96 segments, and the platform */
 
 struct bus {
 	size_t n;

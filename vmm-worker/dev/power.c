@@ -20,7 +20,7 @@ static void sleep_access(void *dev, uint64_t offset, uint8_t *data, unsigned len
 		p->request = POWER_OFF;
 }
 
-static void reset_access(void *dev, uint64_t offset, uint8_t *data, unsigned len, bool write)
+void power_reset_access(void *dev, uint64_t offset, uint8_t *data, unsigned len, bool write)
 {
 	struct power *p = dev;
 
@@ -45,8 +45,6 @@ int power_init(struct power *p, struct bus *pio, struct err *e)
 
 	p->request = POWER_NONE;
 	r = bus_add(pio, PLAT_PORT_SLEEP_CONTROL, PLAT_PORT_SLEEP_STATUS - PLAT_PORT_SLEEP_CONTROL + 1, sleep_access, p, e);
-	if (r == 0)
-		r = bus_add(pio, PLAT_PORT_RESET, 1, reset_access, p, e);
 	if (r == 0)
 		r = bus_add(pio, PLAT_PORT_I8042, 1, i8042_access, p, e);
 	return r;

@@ -14,3 +14,6 @@ struct power {
 };
 
 int power_init(struct power *p, struct bus *pio, struct err *e);
+
+/* Port 0xcf9, as a bus_access_fn: it lies between the PCI configuration ports, whose owner passes it on. */
+void power_reset_access(void *dev, uint64_t offset, uint8_t *data, unsigned len, bool write);

@@ -24,6 +24,7 @@
 #define PLAT_IRQ_COM1 4u
 #define PLAT_PORT_CMOS 0x70u /* index, 0x71 data */
 #define PLAT_PORT_I8042 0x64u /* command 0xfe: reset */
+#define PLAT_PORT_PCI_ADDRESS 0xcf8u /* configuration mechanism #1, segment 0; data at 0xcfc */
 #define PLAT_PORT_RESET 0xcf9u /* value 0x06: reset; FADT RESET_REG */
 #define PLAT_RESET_VALUE 0x06u
 #define PLAT_PORT_SLEEP_CONTROL 0x600u /* ACPI 4.8.3.7: SLP_TYPx bits 2-4, SLP_EN bit 5 */
