@@ -31,9 +31,11 @@ struct vm *authz_find(struct broker *b, const struct peer *p, const char *name, 
 	for (size_t i = 0; i < LIM_VMS; i++) {
 		struct vm *vm = b->vms[i];
 
-		if (!vm || !authz_sees(p, vm) || !named(vm, name))
+		if (!vm || vm->dead || !authz_sees(p, vm) || !named(vm, name))
 			continue;
-		if (found) {
+		if (found && vm->state == VM_ENDING) /* its name is free for a new one */
+			continue;
+		if (found && found->state != VM_ENDING) {
 			err_set(e, -ENOTUNIQ, "several users have a VM called %s: give its id, as `bulkhead list` shows it",
 				name);
 			return NULL;

@@ -43,6 +43,14 @@ static void lower_to(struct host_facts *f, const struct host_facts *cap)
 	}
 }
 
+/* Sums of free memory have no round numbers; nobody wants to read more than MiB. */
+static struct size_text mib_text(uint64_t bytes, bool up)
+{
+	if (bytes < MiB)
+		return size_text(bytes);
+	return size_text((bytes + (up && bytes <= UINT64_MAX - MiB ? MiB - 1 : 0)) & ~(MiB - 1));
+}
+
 static int refuse(const struct plan_need *r, bool others, struct err *e)
 {
 	char where[48] = "";
@@ -57,8 +65,8 @@ static int refuse(const struct plan_need *r, bool others, struct err *e)
 		    e, -ENOMEM,
 		    "zone %s: %s of memory needed%s, %s free%s (%s missing); make it smaller, or leave out prefault=on and "
 		    "reserve=on",
-		    r->zones, size_text(r->bytes).s, where, size_text(r->free).s,
-		    others ? " after what was promised to VMs in creation" : "", size_text(r->missing).s);
+		    r->zones, size_text(r->bytes).s, where, mib_text(r->free, false).s,
+		    others ? " after what was promised to VMs in creation" : "", mib_text(r->missing, true).s);
 	return err_set(e, -ENOMEM,
 		       "zone %s: %" PRIu64 " huge pages of %s needed%s, %" PRIu64 " free%s (%" PRIu64
 		       " missing); add pages (nr_hugepages under /sys/kernel/mm/hugepages or a node's), or make it smaller",

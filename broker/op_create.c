@@ -46,7 +46,7 @@ static int check_name(const struct client *c, const char *name, struct err *e)
 	for (size_t i = 0; i < LIM_VMS; i++) {
 		const struct vm *vm = c->b->vms[i];
 
-		if (vm && vm->owner == c->peer.uid && strcmp(vm->name, name) == 0)
+		if (vm && vm->owner == c->peer.uid && vm->state != VM_ENDING && strcmp(vm->name, name) == 0)
 			return err_set(e, -EEXIST,
 				       "you have a VM called %s already (it is %s): choose another name, or delete it", name,
 				       vm_state_name(vm->state));
