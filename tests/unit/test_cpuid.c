@@ -1,0 +1,197 @@
+/* CPUID and APIC ids of a vCPU: PURE functions of what KVM supports and of the topology. */
+#include "kvm/cpuid.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "model/limits.h"
+
+/* A host with everything that must not reach the guest. */
+static const struct kvm_cpuid_entry2 host[] = {
+    {.function = 0x0, .eax = 0x20},
+    {.function = 0x1, .ebx = 0x07100812, .ecx = 0xffffffff & ~(1u << 21), .edx = 0xffffffff},
+    {.function = 0x4, .index = 0, .flags = 1, .eax = 0xfc004121}, /* level 1 data */
+    {.function = 0x4, .index = 1, .flags = 1, .eax = 0xfc1fc163}, /* level 3 unified */
+    {.function = 0x4, .index = 2, .flags = 1, .eax = 0},
+    {.function = 0x6, .eax = 0xffff},
+    {.function = 0x7, .index = 0, .flags = 1, .eax = 1, .ebx = 0xffffffff, .ecx = 0xffffffff, .edx = 0xffffffff},
+    {.function = 0x7, .index = 1, .flags = 1, .eax = 0x10},
+    {.function = 0xa, .eax = 0x05300802},
+    {.function = 0xb, .index = 0, .flags = 1, .eax = 1, .edx = 77},
+    {.function = 0xd, .index = 0, .flags = 1, .eax = 0xe7},
+    {.function = 0x12, .index = 0, .flags = 1, .eax = 3},
+    {.function = 0x1f, .index = 0, .flags = 1, .eax = 1, .edx = 77},
+    {.function = 0x40000000, .eax = 0x40000001, .ebx = 0x4b4d564b, .ecx = 0x564b4d56, .edx = 0x4d},
+    {.function = 0x40000001, .eax = 0x01007efb},
+    {.function = 0x80000000, .eax = 0x80000022},
+    {.function = 0x80000001, .ecx = 0xffffffff, .edx = 0x2c100800},
+    {.function = 0x80000008, .eax = 0x2e302e2e, .ecx = 0x0000703f},
+    {.function = 0x8000000a, .eax = 1},
+    {.function = 0x8000001d, .index = 3, .flags = 1, .eax = 0x0003c163},
+    {.function = 0x8000001e, .eax = 77},
+    {.function = 0x8000001f, .eax = 1},
+    {.function = 0x80000022, .eax = 1},
+};
+
+static struct kvm_cpuid_entry2 out[CPUID_MAX];
+static size_t n_out;
+
+static void build(struct topology t, uint32_t vcpu)
+{
+	struct cpuid_want want = {.topology = t, .vcpu = vcpu, .phys_bits = 39, .tsc_deadline = true};
+
+	n_out = cpuid_build(host, ARRAY_LEN(host), &want, out);
+	assert_int_not_equal(n_out, 0);
+}
+
+static const struct kvm_cpuid_entry2 *leaf(uint32_t function, uint32_t index)
+{
+	const struct kvm_cpuid_entry2 *found = NULL;
+
+	for (size_t i = 0; i < n_out; i++) {
+		if (out[i].function != function || out[i].index != index)
+			continue;
+		assert_null(found); /* KVM takes the first of two; there must be one */
+		found = &out[i];
+	}
+	return found;
+}
+
+static void flat_ids(void **state)
+{
+	struct topology t = topology_of(0, 0, 0, 0, 8);
+
+	for (uint32_t i = 0; i < 8; i++)
+		assert_int_equal(topology_apic_id(&t, i), i);
+	assert_int_equal(topology_package_shift(&t), 3);
+	t = topology_of(0, 0, 0, 0, 1);
+	assert_int_equal(topology_package_shift(&t), 0);
+	t = topology_of(0, 0, 0, 0, LIM_CPUS);
+	assert_int_equal(topology_apic_id(&t, LIM_CPUS - 1), LIM_CPUS - 1);
+}
+
+/* 2 threads, 3 cores, 2 dies, 2 packages: 1 + 2 + 1 bits below the package. */
+static void ids_with_holes(void **state)
+{
+	struct topology t = topology_of(2, 3, 2, 2, 24);
+	uint32_t seen = 0;
+
+	assert_int_equal(topology_core_shift(&t), 1);
+	assert_int_equal(topology_die_shift(&t), 3);
+	assert_int_equal(topology_package_shift(&t), 4);
+	assert_int_equal(topology_apic_id(&t, 1), 1);
+	assert_int_equal(topology_apic_id(&t, 5), 5);
+	assert_int_equal(topology_apic_id(&t, 6), 8);
+	assert_int_equal(topology_apic_id(&t, 12), 16);
+	assert_int_equal(topology_apic_id(&t, 23), 29);
+	for (uint32_t i = 0; i < 24; i++) {
+		uint32_t bit = 1u << topology_apic_id(&t, i);
+
+		assert_int_equal(seen & bit, 0);
+		seen |= bit;
+	}
+}
+
+static void features(void **state)
+{
+	build(topology_of(0, 0, 0, 0, 4), 2);
+	assert_int_equal(leaf(1, 0)->ebx, 0x02040812);
+	assert_int_equal(leaf(1, 0)->ecx & (1u << 5), 0);      /* VMX */
+	assert_int_equal(leaf(1, 0)->ecx & (1u << 27), 0);     /* OSXSAVE follows CR4 */
+	assert_int_not_equal(leaf(1, 0)->ecx & (1u << 31), 0); /* hypervisor */
+	assert_int_not_equal(leaf(1, 0)->ecx & (1u << 21), 0); /* x2APIC */
+	assert_int_not_equal(leaf(1, 0)->ecx & (1u << 24), 0); /* TSC deadline */
+	assert_int_not_equal(leaf(1, 0)->edx & (1u << 28), 0); /* more than one logical processor */
+	assert_int_equal(leaf(6, 0)->eax, 4);                  /* ARAT and nothing else */
+	assert_int_equal(leaf(7, 0)->ebx & (1u << 2), 0);      /* SGX */
+	assert_int_equal(leaf(7, 1)->eax, 0x10);               /* other subleaves as they are */
+	assert_int_equal(leaf(0xd, 0)->eax, 0xe7);
+	assert_int_equal(leaf(0x80000001, 0)->ecx & (1u << 2), 0); /* SVM */
+	assert_int_equal(leaf(0x80000008, 0)->eax & 0xff, 39);
+	assert_int_equal(leaf(0x80000008, 0)->eax & 0xff00, 0x2e00);
+	assert_int_equal(leaf(0x80000008, 0)->eax >> 16, 0);
+	assert_int_equal(leaf(0x80000008, 0)->ecx & 0xff, 3);
+	assert_int_equal(leaf(0x40000000, 0)->ebx, 0x4b4d564b);
+	assert_int_equal(leaf(0x40000001, 0)->eax, 0x01007efb);
+}
+
+static void hidden_leaves(void **state)
+{
+	const uint32_t hidden[] = {0xa, 0x12, 0x8000000a, 0x8000001f, 0x80000022};
+
+	build(topology_of(0, 0, 0, 0, 1), 0);
+	for (size_t i = 0; i < ARRAY_LEN(hidden); i++)
+		assert_null(leaf(hidden[i], 0));
+	assert_int_equal(leaf(1, 0)->edx & (1u << 28), 0);
+}
+
+static void check_level(uint32_t function, uint32_t index, uint32_t shift, uint32_t count, uint32_t type, uint32_t id)
+{
+	const struct kvm_cpuid_entry2 *e = leaf(function, index);
+
+	assert_non_null(e);
+	assert_int_equal(e->flags, KVM_CPUID_FLAG_SIGNIFCANT_INDEX);
+	assert_int_equal(e->eax, shift);
+	assert_int_equal(e->ebx, count);
+	assert_int_equal(e->ecx, index | type << 8);
+	assert_int_equal(e->edx, id);
+}
+
+static void topology_leaves(void **state)
+{
+	build(topology_of(2, 3, 2, 2, 24), 13); /* second thread of the second package's first core: 17 */
+	check_level(0xb, 0, 1, 2, 1, 17);
+	check_level(0xb, 1, 4, 12, 2, 17);
+	check_level(0xb, 2, 0, 0, 0, 17);
+	check_level(0x1f, 0, 1, 2, 1, 17);
+	check_level(0x1f, 1, 3, 6, 2, 17);
+	check_level(0x1f, 2, 4, 12, 5, 17);
+	check_level(0x1f, 3, 0, 0, 0, 17);
+	assert_int_equal(leaf(0x8000001e, 0)->eax, 17);
+	assert_int_equal(leaf(0x8000001e, 0)->ebx, 8 | 1 << 8);
+	assert_int_equal(leaf(0x8000001e, 0)->ecx, 1);
+	assert_int_equal(leaf(0x80000008, 0)->ecx & 0xf0ff, 4 << 12 | 11);
+}
+
+static void caches(void **state)
+{
+	build(topology_of(2, 4, 1, 1, 8), 0);
+	assert_int_equal((leaf(4, 0)->eax >> 14) & 0xfff, 1); /* a core's two threads */
+	assert_int_equal((leaf(4, 1)->eax >> 14) & 0xfff, 7); /* the die */
+	assert_int_equal(leaf(4, 0)->eax >> 26, 3);
+	assert_int_equal(leaf(4, 0)->eax & 0x3fff, 0xfc004121 & 0x3fff);
+	assert_int_equal(leaf(4, 2)->eax, 0);
+	assert_int_equal((leaf(0x8000001d, 3)->eax >> 14) & 0xfff, 7);
+}
+
+static void full_table(void **state)
+{
+	static struct kvm_cpuid_entry2 many[CPUID_MAX];
+	struct cpuid_want want = {.topology = topology_of(0, 0, 0, 0, 1), .phys_bits = 36};
+
+	many[0].eax = 0x1f;
+	for (uint32_t i = 1; i < CPUID_MAX; i++)
+		many[i].function = 0x100 + i;
+	assert_int_equal(cpuid_build(many, CPUID_MAX, &want, out), 0);
+	assert_int_equal(cpuid_build(many, CPUID_MAX - 16, &want, out), CPUID_MAX - 16 + 7);
+}
+
+static void phys_bits(void **state)
+{
+	assert_int_equal(cpuid_phys_bits(host, ARRAY_LEN(host)), 0x2e);
+	assert_int_equal(cpuid_phys_bits(host, 1), 36);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(flat_ids),      cmocka_unit_test(ids_with_holes),  cmocka_unit_test(features),
+	    cmocka_unit_test(hidden_leaves), cmocka_unit_test(topology_leaves), cmocka_unit_test(caches),
+	    cmocka_unit_test(full_table),    cmocka_unit_test(phys_bits),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
