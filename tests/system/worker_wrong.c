@@ -257,6 +257,28 @@ static void console_no_socket(void **state)
 	ends(&p, END_STOPPED, NULL);
 }
 
+/* The owner of a file zone cuts it under the machine. */
+static void file_cut_short(void **state)
+{
+	const struct plan_zone z = {.id = "z0", .backing = BACKING_FILE_SHARED, .size = 8 * MiB};
+	char path[] = "/tmp/worker-zone-XXXXXX";
+	int fd = mkstemp(path), status;
+
+	assert_true(fd >= 0);
+	unlink(path);
+	assert_int_equal(ftruncate(fd, 8 * MiB), 0);
+	begin(&p, (struct machine_wish){.guest = "hello", .n_zones = 1, .zones = &z, .zone_fds = &fd});
+	assert_int_equal(ftruncate(fd, 0), 0);
+	peer_send(&p, WK_START, 1);
+	peer_expect(&p, WK_STATE);
+	peer_expect(&p, WK_ENDED);
+	assert_int_equal(p.msg.u.ended.cause, END_HOST_MEMORY);
+	status = peer_end(&p);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+	close(fd);
+}
+
 const struct CMUnitTest tests_wrong[] = {
     cmocka_unit_test(zones),
     cmocka_unit_test(huge_zone),
@@ -267,5 +289,6 @@ const struct CMUnitTest tests_wrong[] = {
     cmocka_unit_test(initramfs_too_big),
     cmocka_unit_test(garbage),
     cmocka_unit_test(console_no_socket),
+    cmocka_unit_test(file_cut_short),
 };
 const size_t n_tests_wrong = ARRAY_LEN(tests_wrong);

@@ -5,7 +5,7 @@
 	movl (%ebx), %eax
 	cmpl $-1, %eax
 	jne bad
-	movl $PLAT_ECAM_START, %ebx
+	movl $(PLAT_ECAM_START + 0xf8000), %ebx /* bus 0, device 31: there is none */
 	movw (%ebx), %ax
 	cmpw $-1, %ax
 	jne bad
