@@ -184,9 +184,9 @@ static void test_full(void **state)
 
 static void test_distances(void **state)
 {
-	static struct distance_spec from0[] = {{0, 11}, {1, 15}, {2, 25}}, from2[] = {{0, 31}};
+	static struct distance_spec from0[] = {{0, 11}, {1, 15}, {2, 25}}, from2[] = {{0, 31}}, from3[] = {{1, 40}};
 	struct vm_spec s = {.n_nodes = 4};
-	static const uint8_t want[4][4] = {{10, 15, 25, 20}, {15, 10, 20, 20}, {31, 20, 10, 20}, {20, 20, 20, 10}};
+	static const uint8_t want[4][4] = {{10, 15, 25, 20}, {15, 10, 20, 40}, {31, 20, 10, 20}, {20, 40, 20, 10}};
 	struct mem_plan p;
 
 	for (uint32_t i = 0; i < 4; i++)
@@ -195,6 +195,8 @@ static void test_distances(void **state)
 	s.nodes[0].distances = from0;
 	s.nodes[2].n_distances = 1;
 	s.nodes[2].distances = from2;
+	s.nodes[3].n_distances = 1;
+	s.nodes[3].distances = from3;
 	fix_plan(&s, &p);
 	for (size_t i = 0; i < 4; i++)
 		assert_memory_equal(p.distance[i], want[i], 4);
