@@ -9,7 +9,7 @@
 #define VM_WORKER_SETUP_MS   30000u /* worker makes no progress before READY */
 #define VM_STOP_MS           2000u  /* between asking a child to end and killing it */
 #define VM_ACT_MS            5000u  /* pause, resume, boot take effect */
-#define VM_QUERY_MS          1000u  /* info waits for page counts */
+#define VM_QUERY_MS          10000u /* info waits for page counts: 0.3 s per GiB of 4 KiB pages, much more under emulation */
 #define VM_RESETS_MAX        32u    /* in VM_RESETS_MS: then it is not a reset any more but a loop */
 #define VM_RESETS_MS         10000u
 
