@@ -41,7 +41,7 @@ def main(plan_path, info_path, console_path):
         fits = fits and bool(good)
         print(row % (name, ', '.join('%#x-%#x' % (s, e - 1) for s, e in spans), ','.join(map(str, nodes)),
                      '%s %s' % (mib(checked), 'good' if found and all(a[0] for a in found) else 'BAD'), z['backing'],
-                     '%d KiB' % (z['page_bytes'] >> 10),
+                     mib(z['page_bytes']) if z['page_bytes'] >= 1 << 20 else '%d KiB' % (z['page_bytes'] >> 10),
                      ', '.join('node %d: %s' % (n['host_node'], mib(n['resident_bytes'])) for n in z['resident'])))
     print('Both views fit together.' if fits else 'The two views do not fit.')
     return 0 if fits else 1
