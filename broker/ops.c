@@ -6,7 +6,8 @@
 #define FD(r)     (1u << FD_ROLE_##r)
 #define ALIVE     (IN(CREATED) | IN(RUNNING) | IN(PAUSED))
 #define ANY_STATE (IN(NEW) | IN(MEMORY) | ALIVE | IN(STOPPED) | IN(ENDING))
-#define SMALL     256u /* a header, a name, a tag */
+#define DELETABLE (ANY_STATE & ~(IN(RUNNING) | IN(PAUSED))) /* nobody loses a running machine by one word */
+#define SMALL     256u                                      /* a header, a name, a tag */
 
 static const struct op ops[] = {
     /* clang-format off */
@@ -19,7 +20,7 @@ static const struct op ops[] = {
     [CTL_PAUSE]   = {"pause",   OP_OWNER,   IN(RUNNING),                0,                                     0, 0, SMALL, op_pause},
     [CTL_RESUME]  = {"resume",  OP_OWNER,   IN(PAUSED),                 0,                                     0, 0, SMALL, op_resume},
     [CTL_STOP]    = {"stop",    OP_OWNER,   ANY_STATE,                  0,                                     0, 0, SMALL, op_stop},
-    [CTL_DELETE]  = {"delete",  OP_OWNER,   ANY_STATE,                  0,                                     0, 0, SMALL, op_delete},
+    [CTL_DELETE]  = {"delete",  OP_OWNER,   DELETABLE,                  0,                                     0, 0, SMALL, op_delete},
     [CTL_CONSOLE] = {"console", OP_OWNER,   ALIVE,                      FD(CONSOLE),                           1, 1, SMALL, op_console},
     [CTL_WAIT]    = {"wait",    OP_OWNER,   ANY_STATE,                  0,                                     0, 0, SMALL, op_wait},
     /* clang-format on */
