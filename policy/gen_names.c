@@ -369,6 +369,7 @@ static const struct name names[] = {
     N(KVM_GET_IRQCHIP),
     N(KVM_SET_IRQCHIP),
     N(KVM_SET_GSI_ROUTING),
+    N(KVM_IOEVENTFD),
     N(KVM_IRQFD),
     N(KVM_SET_BOOT_CPU_ID),
     N(KVM_IOEVENTFD),

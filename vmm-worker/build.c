@@ -17,7 +17,7 @@ static int build_memory(struct machine *m, struct grant *g, struct arena *a, pla
 
 static int build_kvm(struct machine *m, const struct grant *g, struct err *e)
 {
-	int r = vm_create(&m->vm, g->kvm, g->w.plan->phys_bits, e);
+	int r = vm_create(&m->vm, g->kvm, e);
 
 	return r < 0 ? r : vm_add_slots(&m->vm, &m->gm, e);
 }
@@ -25,6 +25,19 @@ static int build_kvm(struct machine *m, const struct grant *g, struct err *e)
 static void send_msi(void *irq, uint64_t addr, uint32_t data)
 {
 	irq_send_msi(irq, addr, data);
+}
+
+static void *chunk(const void *gm, uint64_t at, uint64_t *len)
+{
+	return gm_chunk(gm, gpa(at), len);
+}
+
+static int build_virtio(struct machine *m, struct err *e)
+{
+	struct virtio_config config = {.console_fd = -1};
+	struct virtq_memory memory = {chunk, &m->gm};
+
+	return virtio_init(&m->virtio, &config, &memory, m->vm.fd, &m->pci, e);
 }
 
 /* One line per device. */
@@ -45,6 +58,8 @@ static int build_devices(struct machine *m, struct grant *g, struct err *e)
 		r = ged_init(&m->ged, &m->ioapic, &m->pio, e);
 	if (r == 0)
 		r = pci_init(&m->pci, g->w.plan, send_msi, &m->irq, power_reset_access, &m->power, &m->pio, &m->mmio, e);
+	if (r == 0)
+		r = build_virtio(m, e);
 	if (r == 0)
 		serial_attach(&m->serial, fd_take(&g->console));
 	return r;
@@ -99,7 +114,9 @@ int build_machine(struct machine *m, struct grant *g, struct arena *a, place_pro
 	int r;
 
 	m->topology = topology_of(w->threads_per_core, w->cores_per_die, w->dies_per_package, w->packages, w->vcpus_max);
-	r = build_memory(m, g, a, progress, arg, ret_reports, e);
+	r = vm_ask_cpuid(&m->vm, g->kvm, e);
+	if (r == 0)
+		r = build_memory(m, g, a, progress, arg, ret_reports, e);
 	if (r == 0)
 		r = build_kvm(m, g, e);
 	if (r == 0)
@@ -108,6 +125,8 @@ int build_machine(struct machine *m, struct grant *g, struct arena *a, place_pro
 		r = build_tables(m, g, &image.rsdp, e);
 	if (r == 0)
 		r = boot_load(&m->gm, &image, &entry, e);
+	if (r == 0)
+		r = vm_await_cpuid(&m->vm, w->plan->phys_bits, e);
 	if (r == 0)
 		r = build_vcpus(m, g, &entry, e);
 	return r;
@@ -138,7 +157,7 @@ int build_threads(struct machine *m, struct err *e)
 
 size_t build_list_fds(const struct machine *m, int *fds, size_t cap)
 {
-	const int own[] = {m->vm.fd, m->run.wake_fd, m->serial.console_fd, m->serial.file_fd};
+	const int own[] = {m->vm.fd, m->run.wake_fd, m->serial.console_fd, m->serial.file_fd, m->virtio.kick_fd};
 	size_t n = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(own) && n < cap; i++)

@@ -13,6 +13,7 @@
 #include "kvm/vcpu.h"
 #include "kvm/vm.h"
 #include "pci/pci.h"
+#include "virtio/devices.h"
 
 struct machine {
 	struct guestmem gm;
@@ -30,5 +31,6 @@ struct machine {
 	struct power power;
 	struct ged ged;
 	struct pci pci;
+	struct virtio virtio;
 	uint64_t in_window; /* accesses to windows of the plan in which no device answered; under dev_lock */
 };

@@ -203,6 +203,23 @@ static void on_console(struct machine *m, short events)
 	pthread_mutex_unlock(&m->dev_lock);
 }
 
+static size_t virtio_interest(struct machine *m, struct pollfd *p)
+{
+	size_t n;
+
+	pthread_mutex_lock(&m->dev_lock);
+	n = virtio_poll(&m->virtio, p);
+	pthread_mutex_unlock(&m->dev_lock);
+	return n;
+}
+
+static void on_virtio(struct machine *m, const struct pollfd *p, size_t n)
+{
+	pthread_mutex_lock(&m->dev_lock);
+	virtio_ready(&m->virtio, p, n);
+	pthread_mutex_unlock(&m->dev_lock);
+}
+
 static struct pollfd console_interest(struct machine *m)
 {
 	struct pollfd p;
@@ -224,13 +241,14 @@ int serve(struct machine *m, struct link *l, struct arena *arena, bool start)
 	if (start)
 		go(&s, 0);
 	while (!s.done) {
-		struct pollfd p[] = {
+		struct pollfd p[3 + VIRTIO_POLL_MAX] = {
 		    {.fd = BROKER_FD, .events = POLLIN},
 		    {.fd = m->run.wake_fd, .events = POLLIN},
 		    console_interest(m),
 		};
+		size_t n_virtio = virtio_interest(m, p + 3);
 
-		if (poll(p, ARRAY_LEN(p), -1) < 0) {
+		if (poll(p, 3 + n_virtio, -1) < 0) {
 			if (errno == EINTR)
 				continue;
 			return EXIT_BROKEN;
@@ -241,6 +259,8 @@ int serve(struct machine *m, struct link *l, struct arena *arena, bool start)
 			on_wake(&s);
 		if (!s.done && p[2].revents)
 			on_console(m, p[2].revents);
+		if (!s.done)
+			on_virtio(m, p + 3, n_virtio);
 	}
 	return s.exit_code;
 }

@@ -30,6 +30,8 @@ void pci_config_bar64(struct pci_config *c, unsigned bar, uint64_t size, uint64_
 	c->bar_size[bar] = size;
 	pci_config_set(c, at, 4, (uint32_t)addr | PCI_BASE_ADDRESS_MEM_TYPE_64);
 	pci_config_set(c, at + 4, 4, (uint32_t)(addr >> 32));
+	/* It has its address, and so it answers, as after firmware. */
+	c->byte[PCI_COMMAND] |= PCI_COMMAND_MEMORY;
 	memcpy(&c->writable[at], &mask, sizeof(mask));
 }
 

@@ -1,0 +1,70 @@
+/* What a virtio device is to its transport, and the transport to it. A device is one file that defines a struct virtio_type, and
+ * one row in devices.c. Section numbers in this folder: virtio 1.2. */
+#pragma once
+#include "pci/pci.h"
+#include "virtio/queue.h"
+
+#define VIRTIO_QUEUES_MAX 8u
+#define VIRTIO_STATE_MAX  64u
+#define VIRTIO_NO_ADDRESS UINT64_MAX
+
+struct virtio_dev;
+
+struct virtio_config; /* devices.h */
+
+struct virtio_type {
+	const char *name;
+	uint16_t id;         /* chapter 5 */
+	uint32_t class_code; /* PCI */
+	uint16_t n_queues, queue_size;
+	uint64_t features; /* beside those that the transport has for all */
+	uint32_t config_len;
+	/* All of them under the device lock; NULL: nothing to do. */
+	bool (*wanted)(const struct virtio_config *config); /* is there one in this machine */
+	void (*init)(struct virtio_dev *d, const struct virtio_config *config);
+	void (*reset)(struct virtio_dev *d);
+	void (*config_read)(struct virtio_dev *d, uint8_t *config); /* fills config_len bytes */
+	void (*process)(struct virtio_dev *d, unsigned queue);      /* main thread: the driver may have put requests there */
+	int (*wait_for)(struct virtio_dev *d, short *events);       /* main thread: a descriptor to poll, or -1 */
+	void (*ready)(struct virtio_dev *d, short events);          /* main thread: it is */
+};
+
+/* The machine around the devices. */
+struct virtio_host {
+	struct virtq_memory memory;
+	void (*kick)(void *arg);                                 /* any thread: the main thread shall call virtio_work */
+	int (*ioeventfd)(void *arg, uint64_t addr, bool assign); /* main thread: writes to addr become kicks; negative errno */
+	void *arg;
+};
+
+struct virtio_dev {
+	const struct virtio_type *type;
+	const struct virtio_host *host;
+	struct pci_device pci;
+	uint64_t offered, accepted; /* features */
+	uint32_t offered_select, accepted_select;
+	uint8_t status, isr, config_generation;
+	uint16_t config_vector, queue_select;
+	unsigned pci_cfg_cap;
+	uint64_t doorbells; /* address for which ioeventfds exist; VIRTIO_NO_ADDRESS: none */
+	struct virtq queue[VIRTIO_QUEUES_MAX];
+	uint16_t queue_vector[VIRTIO_QUEUES_MAX];
+	_Alignas(16) uint8_t state[VIRTIO_STATE_MAX]; /* the type's own */
+};
+
+/* For devices. True while queues may be worked on. */
+bool virtio_is_live(const struct virtio_dev *d);
+
+/* virtq_pop that declares the device broken when the queue is. true: *ret is a request. */
+bool virtio_pop(struct virtio_dev *d, unsigned queue, struct virtq_chain *ret);
+void virtio_push(struct virtio_dev *d, unsigned queue, uint16_t head, uint32_t written);
+
+/* At the end of process(): interrupts the driver if it wants that, and asks it to notify again. false: requests are there
+ * already. */
+bool virtio_done(struct virtio_dev *d, unsigned queue);
+
+/* transport.c, for devices.c: puts a device into a PCI slot; brings doorbells into line with where the guest has them (main
+ * thread). */
+int virtio_pci_init(struct virtio_dev *d, const struct virtio_type *type, const struct virtio_host *host, struct pci *pci,
+		    uint16_t segment, uint8_t slot, struct err *e);
+void virtio_pci_wire(struct virtio_dev *d);

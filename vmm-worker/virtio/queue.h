@@ -1,0 +1,60 @@
+/* The device's side of a split virtqueue (virtio 1.2, 2.7). Everything in it belongs to the guest, which may change it while it
+ * is read: each field is copied once, then checked, and only the copy is used. Whatever a guest writes there, every loop ends and
+ * no byte outside guest memory is touched. PURE: guest memory comes through a function of the caller's. */
+#pragma once
+#include "bulkhead/base.h"
+
+#include <sys/uio.h>
+
+#define VIRTQ_SIZE_MAX 256u
+#define VIRTQ_SEGS_MAX 320u /* of one chain: a descriptor for every entry, and some that lie across the border of two zones */
+
+/* As gm_chunk: a pointer to as much of [at, at + *len) as lies together, *len cut to that; NULL if there is no memory. */
+typedef void *virtq_memory_fn(const void *arg, uint64_t at, uint64_t *len);
+
+struct virtq_memory {
+	virtq_memory_fn *chunk;
+	const void *arg;
+};
+
+struct virtq {
+	/* What the driver set up; constant while enabled. */
+	uint64_t desc, avail, used; /* guest addresses */
+	uint16_t size;              /* a power of two */
+	bool enabled, event_idx;
+	/* Where we are. */
+	uint16_t next_avail, next_used;
+	uint16_t signalled; /* next_used when the driver was last interrupted or asked about */
+	bool signalled_valid;
+	bool broken; /* the driver wrote nonsense: nothing more until it resets the device */
+};
+
+/* One request. readable: what the driver has written for us; writable: where the answer goes. */
+struct virtq_chain {
+	uint16_t head;
+	unsigned n_readable, n_writable;
+	uint64_t readable_len, writable_len;
+	struct iovec readable[VIRTQ_SEGS_MAX], writable[VIRTQ_SEGS_MAX];
+};
+
+/* false: the addresses are not aligned as 2.7 demands, the size is no power of two, or it is not all memory. */
+bool virtq_enable(struct virtq *q, const struct virtq_memory *mem, bool event_idx);
+
+/* The next request. 1: *ret is it; 0: there is none; -EPROTO: the queue is broken, now or already. */
+int virtq_pop(struct virtq *q, const struct virtq_memory *mem, struct virtq_chain *ret);
+
+/* Puts the chain of the last pop back: it will be the next one again. Only while nothing was popped or pushed since. */
+void virtq_unpop(struct virtq *q);
+
+/* Gives a chain back with the number of bytes written to it. */
+void virtq_push(struct virtq *q, const struct virtq_memory *mem, uint16_t head, uint32_t written);
+
+/* After some pushes: does the driver want an interrupt for them (2.7.7)? */
+bool virtq_wants_interrupt(struct virtq *q, const struct virtq_memory *mem);
+
+/* After a pop that found nothing: asks the driver to notify. true: a request has come meanwhile, pop again. */
+bool virtq_ask_notify(struct virtq *q, const struct virtq_memory *mem);
+
+/* Copies between a buffer and iovecs, from their start; returns how many bytes that were. */
+size_t iov_fill(const struct iovec *iov, unsigned n, const void *from, size_t len);
+size_t iov_fetch(const struct iovec *iov, unsigned n, void *to, size_t len);
