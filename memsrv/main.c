@@ -3,6 +3,7 @@
 #include "talk.h"
 #include "zone.h"
 
+#include "base/trim.h"
 #include "bulkhead/fd.h"
 
 #include <errno.h>
@@ -180,6 +181,7 @@ int main(void)
 		return fail(&m, &e);
 	if (check_fds(&m, &e) < 0) /* nothing but the channel and the zones is open */
 		return fail(&m, &e);
+	trim_program();
 	if (lockdown_filter(FILTER_MEMSRV_MAIN, &e) < 0) /* from here: count pages, answer, end */
 		return fail(&m, &e);
 	if (hand_out(&m, &e) < 0)

@@ -7,6 +7,8 @@
 #include "serve.h"
 #include "sigbus.h"
 
+#include "base/trim.h"
+
 struct worker {
 	struct link link;
 	struct grant grant;
@@ -72,6 +74,7 @@ int main(void)
 		return fail(&w, &e);
 	if (check_fds(&w, &e) < 0) /* nothing but the channel and the machine is open */
 		return fail(&w, &e);
+	trim_program();
 	if (lockdown_filter(FILTER_WORKER_MAIN, &e) < 0) /* from here: serve requests and devices, end */
 		return fail(&w, &e);
 	sigbus_machine_is_up();

@@ -9,6 +9,7 @@
 #include "print_vm.h"
 #include "vm_args.h"
 
+#include "base/trim.h"
 #include "bulkhead/fd.h"
 
 #include <errno.h>
@@ -274,6 +275,7 @@ int cmd_run(int argc, char **argv)
 		snprintf(name, sizeof(name), "%s", reply.n_vms ? reply.vms[0].name : "");
 		vm_args_close(&a.vm);
 		console_start(&con);
+		trim_program(); /* what follows is waiting */
 		rc = stay(&c, &con, name, a.json);
 	}
 	console_close(&con);
