@@ -17,7 +17,7 @@ static int build_memory(struct machine *m, struct grant *g, struct arena *a, pla
 
 static int build_kvm(struct machine *m, const struct grant *g, struct err *e)
 {
-	int r = vm_create(&m->vm, g->kvm, e);
+	int r = vm_create(&m->vm, g->kvm, g->w.plan->phys_bits, e);
 
 	return r < 0 ? r : vm_add_slots(&m->vm, &m->gm, e);
 }
@@ -114,9 +114,7 @@ int build_machine(struct machine *m, struct grant *g, struct arena *a, place_pro
 	int r;
 
 	m->topology = topology_of(w->threads_per_core, w->cores_per_die, w->dies_per_package, w->packages, w->vcpus_max);
-	r = vm_ask_cpuid(&m->vm, g->kvm, e);
-	if (r == 0)
-		r = build_memory(m, g, a, progress, arg, ret_reports, e);
+	r = build_memory(m, g, a, progress, arg, ret_reports, e);
 	if (r == 0)
 		r = build_kvm(m, g, e);
 	if (r == 0)
@@ -125,8 +123,6 @@ int build_machine(struct machine *m, struct grant *g, struct arena *a, place_pro
 		r = build_tables(m, g, &image.rsdp, e);
 	if (r == 0)
 		r = boot_load(&m->gm, &image, &entry, e);
-	if (r == 0)
-		r = vm_await_cpuid(&m->vm, w->plan->phys_bits, e);
 	if (r == 0)
 		r = build_vcpus(m, g, &entry, e);
 	return r;
