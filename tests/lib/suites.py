@@ -113,7 +113,7 @@ class Run:
         os.makedirs(job)
         argv = [LAB, '--topology', topology, '--job', job, '--timeout', str(LAB_TIMEOUT), '--env', 'BULKHEAD_', '--',
                 sys.executable, os.path.join(TOP, 'tests', 'lib', 'tap.py'), '--results', '/run/job/results.json',
-                '--logs', '/run/job/logs'] + ['%s=%s' % r for r in rows]
+                '--logs', '/run/job/logs', '--slow', '4'] + ['%s=%s' % r for r in rows]
         proc = subprocess.Popen(argv, env=environment(), stdin=subprocess.DEVNULL, start_new_session=True,
                                 preexec_fn=tap.end_with_us)
         try:

@@ -4,7 +4,7 @@ A producer is any executable that prints TAP on its standard output. It gets a p
 and a time limit of its own. It counts as failed, beside its `not ok` lines, when it dies, exits with an error, prints no plan, prints fewer
 or more results than planned, prints too much, or leaves processes or mounts behind. A skipped result is neither passed nor failed, and is shown.
 
-As a program: tap.py [--results FILE] [--logs DIR] [--keep] NAME=PATH...   (what the host lab runs inside the emulated host)
+As a program: tap.py [--results FILE] [--logs DIR] [--slow TIMES] [--keep] NAME=PATH...   (what the host lab runs inside the emulated host)
 """
 
 import ctypes
@@ -281,12 +281,14 @@ def report(outcome):
 
 
 def main(argv):
-    results, logs, keep = None, None, False
+    results, logs, slow, keep = None, None, 1, False
     while argv and argv[0].startswith('--'):
         if argv[0] == '--results':
             results, argv = argv[1], argv[2:]
         elif argv[0] == '--logs':
             logs, argv = argv[1], argv[2:]
+        elif argv[0] == '--slow':
+            slow, argv = int(argv[1]), argv[2:]
         elif argv[0] == '--keep':
             keep, argv = True, argv[1:]
         else:
@@ -304,7 +306,7 @@ def main(argv):
             name, _, path = arg.partition('=')
             if name in done:
                 continue
-            o = run(name, [path], os.environ, logs or own_logs, keep=keep)
+            o = run(name, [path], os.environ, logs or own_logs, slow * (declared_timeout(path) or DEFAULT_TIMEOUT), keep=keep)
             report(o)
             outcomes.append(o.as_dict())
             if results:  # after each test: what is known survives whatever comes
