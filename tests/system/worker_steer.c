@@ -3,6 +3,7 @@
 
 #include "bulkhead/fd.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -193,6 +194,53 @@ static void shared_zone(void **state)
 	close(fd);
 }
 
+static struct affinity_spec affinity = {.vcpu = 1};
+
+static void set_affinity(struct wk_msg *m, int *fds, void *arg)
+{
+	memset(&affinity.host_cpus, 0, sizeof(affinity.host_cpus));
+	nodeset_add(&affinity.host_cpus, *(uint32_t *)arg);
+	m->u.grant.affinity = &affinity;
+	m->u.grant.n_affinity = 1;
+}
+
+/* How many of the worker's threads may run on host CPU 0 only. */
+static unsigned threads_on_cpu0(void)
+{
+	char path[64], line[256];
+	unsigned n = 0;
+	struct dirent *d;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)p.pid);
+	dir = opendir(path);
+	assert_non_null(dir);
+	while ((d = readdir(dir))) {
+		FILE *f;
+
+		if (d->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "/proc/%d/task/%.20s/status", (int)p.pid, d->d_name);
+		f = fopen(path, "r");
+		assert_non_null(f);
+		while (fgets(line, sizeof(line), f))
+			n += strcmp(line, "Cpus_allowed_list:\t0\n") == 0;
+		fclose(f);
+	}
+	closedir(dir);
+	return n;
+}
+
+static void pinned_cpu(void **state)
+{
+	uint32_t cpu = 0;
+
+	begin(&p, (struct machine_wish){.guest = "halt", .vcpus = 2, .spoil = set_affinity, .spoil_arg = &cpu});
+	assert_int_equal(threads_on_cpu0(), sysconf(_SC_NPROCESSORS_ONLN) == 1 ? 3 : 1);
+	peer_send(&p, WK_STOP, 1);
+	ends(&p, END_STOPPED, NULL);
+}
+
 static void ends_with_its_broker(void **state)
 {
 	int status;
@@ -211,6 +259,7 @@ const struct CMUnitTest tests_steer[] = {
     cmocka_unit_test(waits_for_start),        cmocka_unit_test(pause_one_cpu),  cmocka_unit_test(pause_four_cpus),
     cmocka_unit_test(stop_while_halted),      cmocka_unit_test(console_input),  cmocka_unit_test(console_backlog),
     cmocka_unit_test(console_that_goes_away), cmocka_unit_test(serial_to_file), cmocka_unit_test(serial_null),
-    cmocka_unit_test(reports_pages),          cmocka_unit_test(shared_zone),    cmocka_unit_test(ends_with_its_broker),
+    cmocka_unit_test(reports_pages),          cmocka_unit_test(shared_zone),    cmocka_unit_test(pinned_cpu),
+    cmocka_unit_test(ends_with_its_broker),
 };
 const size_t n_tests_steer = ARRAY_LEN(tests_steer);

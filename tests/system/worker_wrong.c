@@ -140,6 +140,21 @@ static void roles(void **state)
 	refused("kernel");
 }
 
+static void pin_to_nowhere(struct wk_msg *m, int *fds, void *arg)
+{
+	static struct affinity_spec affinity;
+
+	nodeset_add(&affinity.host_cpus, LIM_HOST_CPUS - 1);
+	m->u.grant.affinity = &affinity;
+	m->u.grant.n_affinity = 1;
+}
+
+static void no_such_host_cpu(void **state)
+{
+	grant_spoiled((struct machine_wish){0}, pin_to_nowhere, NULL);
+	refused("--cpus affinity");
+}
+
 static void overlap_pieces(struct wk_msg *m, int *fds, void *arg)
 {
 	m->u.grant.plan->pieces[0].at.start.v = UINT64_MAX - 4095;
@@ -284,6 +299,7 @@ const struct CMUnitTest tests_wrong[] = {
     cmocka_unit_test(huge_zone),
     cmocka_unit_test(not_kvm),
     cmocka_unit_test(roles),
+    cmocka_unit_test(no_such_host_cpu),
     cmocka_unit_test(bad_plan),
     cmocka_unit_test(kernels),
     cmocka_unit_test(initramfs_too_big),

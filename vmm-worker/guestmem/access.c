@@ -130,7 +130,7 @@ int gm_load(const struct guestmem *gm, gpa_t at, int fd, uint64_t offset, uint64
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < 0)
-			return -errno;
+			return errno == EFAULT ? -ENOMEM : -errno;
 		if (got == 0)
 			return -ENODATA;
 		at.v += (uint64_t)got;

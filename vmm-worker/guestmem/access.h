@@ -21,5 +21,6 @@ int gm_write(const struct guestmem *gm, gpa_t at, const void *buf, size_t len);
  */
 int gm_clear_fresh(const struct guestmem *gm, gpa_t at, uint64_t len);
 
-/* Reads exactly len bytes of a file at offset into guest memory. -EFAULT: no RAM there; -ENODATA: the file ends earlier. */
+/* Reads exactly len bytes of a file at offset into guest memory. -EFAULT: no RAM there; -ENODATA: the file ends earlier;
+ * -ENOMEM: the host has no page for it. */
 int gm_load(const struct guestmem *gm, gpa_t at, int fd, uint64_t offset, uint64_t len);

@@ -103,7 +103,8 @@ int guestmem_populate(struct guestmem *gm, struct arena *a, place_progress_fn *p
 	for (uint16_t i = 0; i < gm->plan->n_zones; i++) {
 		const struct plan_zone *z = &gm->plan->zones[i];
 
-		if (gm->zone_at[i] && made_here(z) && z->prefault)
+		/* The kernel knows no reservation of a small page but the page itself. */
+		if (gm->zone_at[i] && made_here(z) && (z->prefault || z->reserve))
 			jobs[n++] = (struct place_job){gm->zone_at[i], z->size, z, i};
 	}
 	*ret_reports = NULL;
