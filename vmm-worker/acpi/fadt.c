@@ -13,6 +13,7 @@
 #define FLAG_HW_REDUCED           (1u << 20)
 #define BOOT_NO_VGA               (1u << 2)
 #define PROFILE_ENTERPRISE_SERVER 4
+#define RTC_CENTURY               0x32 /* the register of dev/rtc.c that has it */
 
 void acpi_fadt(struct out *o, uint64_t dsdt_at)
 {
@@ -23,7 +24,8 @@ void acpi_fadt(struct out *o, uint64_t dsdt_at)
 	out_u32(o, dsdt32);
 	out_u8(o, 0);
 	out_u8(o, PROFILE_ENTERPRISE_SERVER);
-	out_zero(o, 109 - 46); /* SCI, SMI, PM1 .. GPE blocks, latencies, RTC alarm: none of them exists */
+	out_zero(o, 108 - 46); /* SCI, SMI, PM1 .. GPE blocks, latencies, RTC alarm: none of them exists */
+	out_u8(o, RTC_CENTURY);
 	out_u16(o, BOOT_NO_VGA);
 	out_u8(o, 0);
 	out_u32(o, FLAG_WBINVD | FLAG_PWR_BUTTON | FLAG_SLP_BUTTON | FLAG_RESET_REG_SUP | FLAG_HW_REDUCED);
