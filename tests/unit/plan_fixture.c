@@ -98,5 +98,5 @@ void fix_plan(const struct vm_spec *s, struct mem_plan *ret)
 		return;
 	for (size_t i = 0; i < ds.n; i++)
 		fprintf(stderr, "# %s %s: %s\n", ds.d[i].option, ds.d[i].text, ds.d[i].reason);
-	assert(!"plan_build refused a spec that it should accept");
+	assert(false && "plan_build refused a spec that it should accept");
 }

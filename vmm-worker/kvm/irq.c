@@ -26,12 +26,17 @@ void irq_route_clear(struct irq *q, uint32_t gsi)
 	q->route[gsi].used = false;
 }
 
+/* KVM's own layout: a header, and its entries directly behind it. */
+struct route_table {
+	uint32_t nr;
+	uint32_t flags;
+	struct kvm_irq_routing_entry entry[IRQ_GSI_MAX];
+};
+_Static_assert(offsetof(struct route_table, entry) == sizeof(struct kvm_irq_routing), "the layout of struct kvm_irq_routing");
+
 int irq_routes_commit(struct irq *q)
 {
-	struct {
-		struct kvm_irq_routing head;
-		struct kvm_irq_routing_entry entry[IRQ_GSI_MAX];
-	} table;
+	struct route_table table;
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < q->n_gsi; i++) {
@@ -45,7 +50,8 @@ int irq_routes_commit(struct irq *q)
 			      .data = q->route[i].data},
 		};
 	}
-	table.head = (struct kvm_irq_routing){.nr = n};
+	table.nr = n;
+	table.flags = 0;
 	return ioctl(q->vm_fd, KVM_SET_GSI_ROUTING, &table) < 0 ? -errno : 0;
 }
 

@@ -46,6 +46,14 @@ static int set_cpuid(struct vcpu *v, struct err *e)
 	return 0;
 }
 
+/* KVM's own layout: a header, and its entries directly behind it. */
+struct one_msr {
+	uint32_t nmsrs;
+	uint32_t padding;
+	struct kvm_msr_entry entry;
+};
+_Static_assert(offsetof(struct one_msr, entry) == sizeof(struct kvm_msrs), "the layout of struct kvm_msrs");
+
 /* What firmware would have left in MSRs. A KVM that does not know one of them has its own idea, which will do. */
 static void set_msrs(struct vcpu *v)
 {
@@ -55,10 +63,7 @@ static void set_msrs(struct vcpu *v)
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(wanted); i++) {
-		struct {
-			struct kvm_msrs head;
-			struct kvm_msr_entry entry;
-		} one = {.head.nmsrs = 1, .entry = wanted[i]};
+		struct one_msr one = {.nmsrs = 1, .entry = wanted[i]};
 
 		ioctl(v->fd, KVM_SET_MSRS, &one);
 	}
