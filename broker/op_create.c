@@ -119,14 +119,11 @@ static int fill_grant(struct vm *vm, const struct vm_spec *s, struct err *e)
 		g->dies_per_package = cpus->dies_per_package;
 		g->packages = cpus->packages;
 	}
-	if (cpus->n_affinity) {
-		vm->affinity = calloc(cpus->n_affinity, sizeof(*vm->affinity));
-		if (!vm->affinity)
-			return err_set(e, -ENOMEM, "the broker is out of memory");
-		memcpy(vm->affinity, cpus->affinity, cpus->n_affinity * sizeof(*vm->affinity));
-		g->affinity = vm->affinity;
-		g->n_affinity = cpus->n_affinity;
-	}
+	vm->affinity = calloc(g->vcpus_max, sizeof(*vm->affinity));
+	if (!vm->affinity)
+		return err_set(e, -ENOMEM, "the broker is out of memory");
+	g->affinity = vm->affinity;
+	g->n_affinity = plan_affinity(s, &vm->plan, vm->affinity);
 	if (s->cmdline) {
 		memcpy(vm->cmdline, s->cmdline, strlen(s->cmdline)); /* bounded by the codec; the rest is zero */
 		g->cmdline = vm->cmdline;

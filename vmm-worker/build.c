@@ -97,7 +97,7 @@ static int build_vcpus(struct machine *m, const struct grant *g, const struct bo
 		m->n_vcpus++;
 	}
 	for (size_t i = 0; i < w->n_affinity; i++)
-		m->vcpu[w->affinity[i].vcpu].affinity = &w->affinity[i].host_cpus;
+		m->vcpu[w->affinity[i].vcpu].affinity = &w->affinity[i];
 	return vcpu_set_entry(&m->vcpu[0], entry, e);
 }
 

@@ -209,9 +209,12 @@ static int check_cpus(const struct wk_grant *w, struct err *e)
 	if (!flat && places < w->vcpus_max)
 		return err_set(e, -EPROTO, "grant: a topology of %llu places for %u vCPUs", (unsigned long long)places,
 			       w->vcpus_max);
-	for (size_t i = 0; i < w->n_affinity; i++)
+	for (size_t i = 0; i < w->n_affinity; i++) {
 		if (w->affinity[i].vcpu >= w->vcpus_max)
 			return err_set(e, -EPROTO, "grant: affinity of vCPU %u, which does not exist", w->affinity[i].vcpu);
+		if (nodeset_empty(&w->affinity[i].host_cpus) || (i > 0 && w->affinity[i].vcpu <= w->affinity[i - 1].vcpu))
+			return err_set(e, -EPROTO, "grant: affinity of vCPU %u is empty or out of order", w->affinity[i].vcpu);
+	}
 	return 0;
 }
 

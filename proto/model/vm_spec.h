@@ -1,6 +1,6 @@
-/* What somebody asked for, decoded and nothing else: no defaults that depend on the host, no decisions. The CLI fills it from text
- * or JSON, the broker from the wire; spec_check judges it the same way in both. Strings live in the arena of whoever filled it;
- * a NULL string is "not given". Sizes are bytes. The order of zones is the order on the command line. */
+/* What somebody asked for, decoded and nothing else: no defaults that depend on the host, no decisions. The CLI fills it from
+ * text or JSON, the broker from the wire; spec_check judges it the same way in both. Strings live in the arena of whoever filled
+ * it; a NULL string is "not given". Sizes are bytes. The order of zones is the order on the command line. */
 #pragma once
 #include "model/limits.h"
 #include "model/nodeset.h"
@@ -86,6 +86,8 @@ struct epc_spec {
 struct affinity_spec {
 	uint32_t vcpu;
 	struct nodeset host_cpus;
+	bool by_default; /* chosen by plan_affinity, not asked for: where the host does not allow it, the vCPU runs anywhere.
+			    Never in a spec */
 };
 
 struct cpus_spec {
@@ -143,7 +145,7 @@ struct vm_spec {
 	bool has_segments;
 	uint32_t num_pci_segments; /* valid if has_segments, otherwise 1 is meant */
 	struct cpus_spec cpus;
-	const char *kernel;    /* path for people; the file travels as an fd. NULL: the embedded guest */
+	const char *kernel; /* path for people; the file travels as an fd. NULL: the embedded guest */
 	const char *initramfs;
 	const char *cmdline;
 	enum serial_mode serial;

@@ -199,6 +199,7 @@ Pb__Affinity **codec_affinity_put(struct codec *c, const struct affinity_spec *a
 	{
 		out[i]->vcpu = a[i].vcpu;
 		out[i]->n_host_cpus = codec_words(&a[i].host_cpus, &out[i]->host_cpus);
+		out[i]->by_default = a[i].by_default;
 	}
 	return out;
 }
@@ -211,6 +212,7 @@ struct affinity_spec *codec_affinity_get(struct codec *c, Pb__Affinity *const *i
 	{
 		out[i].vcpu = in[i]->vcpu;
 		codec_nodeset(c, in[i]->n_host_cpus, in[i]->host_cpus, &out[i].host_cpus, "host CPUs");
+		out[i].by_default = in[i]->by_default;
 	}
 	return out;
 }

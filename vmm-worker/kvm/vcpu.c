@@ -1,6 +1,7 @@
 #include "kvm/vcpu.h"
 
 #include "machine.h"
+#include "model/size_text.h"
 #include "policy/lockdown.h"
 
 #include <errno.h>
@@ -135,11 +136,43 @@ int vcpu_set_entry(struct vcpu *v, const struct boot_entry *entry, struct err *e
 	return 0;
 }
 
+static int not_allowed(const struct vcpu *v, int code, const struct nodeset *got, struct err *e)
+{
+	struct txt asked = {""}, allowed = {""};
+
+	txt_add_set(&asked, v->affinity->host_cpus.w, LIM_HOST_CPUS);
+	txt_add_set(&allowed, got->w, LIM_HOST_CPUS);
+	return err_sys(e, code, "--cpus affinity=[%u@[%s]]: vCPU %u may not run on all of these host CPUs, the cpuset allows %s",
+		       v->id, asked.s, v->id, allowed.s);
+}
+
+/* The kernel takes what the cpuset leaves of a set and says nothing as long as that is not empty; so it is asked what it made of
+ * it. Where the set was only our idea, that is good enough, and none at all as well. */
+static int pin(const struct vcpu *v, struct err *e)
+{
+	const struct nodeset *want = &v->affinity->host_cpus;
+	struct nodeset got = {0};
+	int r = syscall(SYS_sched_setaffinity, 0, sizeof(want->w), want->w) < 0 ? -errno : 0;
+
+	if (v->affinity->by_default)
+		return 0;
+	if (syscall(SYS_sched_getaffinity, 0, sizeof(got.w), got.w) < 0)
+		return err_sys(e, -errno, "vCPU %u: sched_getaffinity", v->id);
+	if (r < 0 || memcmp(&got, want, sizeof(got)) != 0)
+		return not_allowed(v, r < 0 ? r : -EINVAL, &got, e);
+	return 0;
+}
+
 static int close_sandbox(struct vcpu *v, struct err *e)
 {
-	if (v->affinity && syscall(SYS_sched_setaffinity, 0, sizeof(v->affinity->w), v->affinity->w) < 0)
-		return err_sys(e, -errno, "--cpus affinity: vCPU %u cannot run on the host CPUs named for it", v->id);
-	return lockdown_filter(FILTER_WORKER_VCPU, e);
+	char name[16];
+	int r = 0;
+
+	snprintf(name, sizeof(name), "vcpu%u", v->id);
+	pthread_setname_np(pthread_self(), name); /* for people who look with ps or top */
+	if (v->affinity)
+		r = pin(v, e);
+	return r < 0 ? r : lockdown_filter(FILTER_WORKER_VCPU, e);
 }
 
 static void *thread(void *arg)

@@ -2,7 +2,7 @@
 #pragma once
 #include "boot/boot.h"
 #include "bulkhead/err.h"
-#include "model/nodeset.h"
+#include "model/vm_spec.h"
 #include "wire/wire.h"
 
 #include <linux/kvm.h>
@@ -15,9 +15,9 @@ struct vcpu {
 	uint32_t id;
 	int fd;
 	struct kvm_run *run;
-	const struct nodeset *affinity; /* NULL: anywhere; the grant's */
-	int tid;                        /* written by the thread before it first parks */
-	int start_error;                /* the same: 0, or why the thread cannot run */
+	const struct affinity_spec *affinity; /* NULL: anywhere; the grant's */
+	int tid;                              /* written by the thread before it first parks */
+	int start_error;                      /* the same: 0, or why the thread cannot run */
 	struct err start_why;
 };
 
