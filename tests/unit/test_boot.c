@@ -6,9 +6,11 @@
 #include "plan_fixture.h"
 
 #include <asm/bootparam.h>
+#include <elf.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -257,6 +259,110 @@ static void initramfs_stays_below_the_kernels_limit(void **state)
 	close(initramfs);
 }
 
+struct fake_elf {
+	Elf64_Ehdr h;
+	Elf64_Phdr ph[3];
+	struct {
+		uint32_t namesz, descsz, type;
+		char name[4];
+		uint64_t entry;
+	} note;
+	uint8_t code[300];
+};
+
+static void make_elf(struct fake_elf *f)
+{
+	memset(f, 0, sizeof(*f));
+	memcpy(f->h.e_ident, ELFMAG, SELFMAG);
+	f->h.e_ident[EI_CLASS] = ELFCLASS64;
+	f->h.e_ident[EI_DATA] = ELFDATA2LSB;
+	f->h.e_machine = EM_X86_64;
+	f->h.e_phoff = offsetof(struct fake_elf, ph);
+	f->h.e_phentsize = sizeof(Elf64_Phdr);
+	f->h.e_phnum = 3;
+	f->ph[0] = (Elf64_Phdr){
+	    .p_type = PT_LOAD, .p_offset = offsetof(struct fake_elf, code), .p_paddr = MiB, .p_filesz = 300, .p_memsz = 9000};
+	f->ph[1] = (Elf64_Phdr){.p_type = PT_LOAD, .p_paddr = 3 * MiB, .p_memsz = 4096};
+	f->ph[2] = (Elf64_Phdr){.p_type = PT_NOTE, .p_offset = offsetof(struct fake_elf, note), .p_filesz = sizeof(f->note)};
+	f->note.namesz = 4;
+	f->note.descsz = 8;
+	f->note.type = PVH_NOTE_TYPE;
+	memcpy(f->note.name, PVH_NOTE_NAME, 4);
+	f->note.entry = MiB + 16;
+	memset(f->code, 0x90, sizeof(f->code));
+}
+
+static void pvh(void **state)
+{
+	struct pvh_start_info si;
+	struct boot_entry entry;
+	struct fake_elf f;
+	uint8_t got[301];
+
+	make_elf(&f);
+	one(16 * MiB);
+	assert_int_equal(load(&f, sizeof(f), -1, "x", &entry), 0);
+	assert_int_equal(entry.mode, BOOT_PVH32);
+	assert_int_equal(entry.ip.v, MiB + 16);
+	assert_int_equal(gm_read(&gm, gpa(MiB), got, sizeof(got)), 0);
+	assert_memory_equal(got, f.code, 300);
+	assert_int_equal(got[300], 0);
+	assert_int_equal(gm_read(&gm, entry.info, &si, sizeof(si)), 0);
+	assert_int_equal(si.magic, PVH_START_MAGIC);
+	assert_int_equal(si.rsdp_paddr, 0xe0000);
+	assert_int_equal(si.memmap_entries, 6);
+	f.ph[0].p_paddr = BOOT_AREA_START - 100; /* over the boot information */
+	assert_true(load(&f, sizeof(f), -1, "x", &entry) < 0);
+	f.ph[0].p_paddr = 16 * MiB - 8999; /* one byte too far */
+	assert_true(load(&f, sizeof(f), -1, "x", &entry) < 0);
+	f.ph[0].p_paddr = UINT64_MAX - 8;
+	assert_true(load(&f, sizeof(f), -1, "x", &entry) < 0);
+	make_elf(&f);
+	f.note.entry = 16 * MiB;
+	assert_true(load(&f, sizeof(f), -1, "x", &entry) < 0);
+	make_elf(&f);
+	f.note.namesz = UINT32_MAX;
+	assert_true(load(&f, sizeof(f), -1, "x", &entry) < 0);
+}
+
+static void spoil(uint8_t *data, size_t len)
+{
+	static const uint64_t nasty[] = {
+	    0, 1, 0x7f, 0xff, 0xffff, INT32_MAX, UINT32_MAX, INT64_MAX, UINT64_MAX, UINT64_MAX - 4095, 4 * GiB};
+
+	for (long n = 1 + random() % 3; n > 0; n--) {
+		size_t at = (size_t)random() % len, width = (size_t)1 << random() % 4;
+		uint64_t v = random() % 2 ? nasty[(size_t)random() % ARRAY_LEN(nasty)] : (uint64_t)random();
+
+		memcpy(data + at, &v, at + width > len ? len - at : width);
+	}
+}
+
+/* Files with a few wrong numbers are loaded or refused; neither touches memory that is not the guest's: there is none mapped
+ * around it. */
+static void spoiled_files(void **state)
+{
+	static struct fake_bzimage b;
+	struct boot_entry entry;
+	struct fake_elf f;
+
+	one(16 * MiB);
+	srandom(7);
+	for (unsigned i = 0; i < 20000; i++) {
+		make_elf(&f);
+		spoil((uint8_t *)&f, offsetof(struct fake_elf, code));
+		if (load(&f, sizeof(f), -1, "", &entry) == 0)
+			assert_true(gm_is_ram(&gm, entry.ip, 1));
+	}
+	for (unsigned i = 0; i < 5000; i++) {
+		make_bzimage(&b);
+		b.head.hdr.init_size = 2 * MiB;
+		spoil((uint8_t *)&b + 0x1f1, 0x80);
+		if (load(&b, 8192, -1, "", &entry) == 0)
+			assert_true(gm_is_ram(&gm, entry.ip, 1));
+	}
+}
+
 /* Zones are neighbours in the guest and not in this process: accesses are cut at the border. */
 static void accesses(void **state)
 {
@@ -293,6 +399,8 @@ int main(void)
 	    cmocka_unit_test(bzimage_elsewhere),
 	    cmocka_unit_test(bzimage_refused),
 	    cmocka_unit_test(initramfs_stays_below_the_kernels_limit),
+	    cmocka_unit_test(pvh),
+	    cmocka_unit_test(spoiled_files),
 	    cmocka_unit_test(accesses),
 	};
 
