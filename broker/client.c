@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 struct queued {
 	struct queued *next;
@@ -132,10 +133,23 @@ void client_send_event(struct client *c, const struct ctl_event *ev)
 	send_encoded(c, encoded, len);
 }
 
+/* What a client has sent and nobody read would turn its next recv into ECONNRESET, and it would never see the reason that was sent to it. */
+static void discard_unread(struct broker *b, int sock)
+{
+	int r;
+
+	shutdown(sock, SHUT_RD);
+	do {
+		r = chan_recv(sock, &b->in);
+		chan_msg_close(&b->in);
+	} while (r == 1 || r == -EMSGSIZE);
+}
+
 /* Says why and closes once that is on its way. */
 static void refuse(struct client *c, int code, const char *text)
 {
 	c->lingers = true;
+	discard_unread(c->b, c->src.fd);
 	client_reply(c, 0, code, text);
 	if (!c->dead && !c->head)
 		client_drop(c);
@@ -207,6 +221,7 @@ static void turn_away(struct broker *b, int sock, const char *why)
 
 	if (ctl_reply_encode(&(struct ctl_reply){.code = -EBUSY, .text = why}, b->out, sizeof(b->out), &len, NULL) == 0)
 		chan_send(sock, b->out, len, NULL, 0);
+	discard_unread(b, sock);
 }
 
 void client_accept(struct broker *b, int sock)
