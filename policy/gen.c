@@ -127,7 +127,7 @@ static void write_calls(const struct policy *p, const char *out)
 		if (r->errnum)
 			fprintf(f, "errno %d\n", r->errnum);
 		else
-			fprintf(f, "%s\n", r->always ? "always" : "if");
+			fprintf(f, "%s %s\n", r->always ? "always" : "if", allows_all_ones(r) ? "ones" : "-");
 	}
 	if (fclose(f))
 		die((struct place){out, 0}, "cannot write");

@@ -69,6 +69,8 @@ struct policy *policy_read(const char *path);
 void condition_parse(struct place at, char *text, struct rule *r);
 
 /* gen_check.c: every filter is run against the rules it was made of, before anybody trusts it. */
+/* What the text says about a call with all arguments all ones (what tests/privsep tries). */
+bool allows_all_ones(const struct rule *r);
 void filter_check(const struct policy *p, const struct sock_filter *code, size_t len);
 
 /* gen_rights.c: rights.table to C. */

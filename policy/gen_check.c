@@ -88,6 +88,14 @@ static uint32_t expected(const struct rule *r, const uint64_t args[6])
 	return SECCOMP_RET_KILL_PROCESS;
 }
 
+bool allows_all_ones(const struct rule *r)
+{
+	uint64_t args[6];
+
+	memset(args, 0xff, sizeof(args));
+	return expected(r, args) == SECCOMP_RET_ALLOW;
+}
+
 static uint64_t next_random(uint64_t *state)
 {
 	*state ^= *state << 13;

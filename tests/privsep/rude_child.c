@@ -1,0 +1,217 @@
+/* A worker or memsrv that has been captured: stands in for both programs beside a copy of the broker, and does to the broker what
+ * the VM's creator chose: rude=N on the kernel command line for the worker, a zone called rude-N for memsrv. Started by the real
+ * spawner. */
+#include "wire/memsrv.h"
+#include "wire/worker.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define CHANNEL 3
+
+static struct chan_msg in;
+static uint8_t out[CHAN_MSG_MAX];
+
+static int number_after(const char *what)
+{
+	const uint8_t *at = memmem(in.data, in.len, what, strlen(what));
+
+	return at && at + strlen(what) < in.data + in.len ? atoi((const char *)at + strlen(what)) : 0;
+}
+
+static void say(const struct wk_msg *m, const int *fds, size_t n)
+{
+	size_t len;
+
+	if (wk_encode(m, out, sizeof(out), &len, NULL) < 0 || chan_send(CHANNEL, out, len, fds, n) < 0)
+		_exit(9);
+}
+
+static void say_op(enum wk_op op)
+{
+	say(&(struct wk_msg){.op = op}, NULL, 0);
+}
+
+static void garbage(size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		out[i] = (uint8_t)(i * 151 + 7);
+	if (chan_send(CHANNEL, out, len, NULL, 0) < 0)
+		_exit(9);
+}
+
+static void be_polite(void)
+{
+	while (chan_recv(CHANNEL, &in) == 1) {
+		struct wire_hdr h;
+
+		chan_msg_close(&in);
+		if (wire_peek(&in, &h) == 0 && h.op == WK_STOP)
+			break;
+	}
+	_exit(0);
+}
+
+static void many_fds(void)
+{
+	int fds[90];
+
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+		fds[i] = 0;
+	say(&(struct wk_msg){.op = WK_READY}, fds, ARRAY_LEN(fds));
+}
+
+static void be_worker(int rude)
+{
+	struct zone_report report = {.page_size = 4096};
+	struct wk_msg m = {0};
+
+	switch (rude) {
+	case 1:
+		garbage(100);
+		break;
+	case 2:
+		say_op(WK_READY);
+		say_op(WK_READY);
+		break;
+	case 3: /* a guest that does nothing but reset */
+		say_op(WK_READY);
+		m.op = WK_ENDED;
+		m.u.ended.cause = END_RESET;
+		say(&m, NULL, 0);
+		_exit(0);
+	case 4:
+		say_op(WK_READY);
+		m.op = WK_STATE;
+		say(&m, NULL, 0);
+		break;
+	case 5: /* for ever */
+		m.op = WK_PROGRESS;
+		m.u.progress = (struct wk_progress){0, 1, 2};
+		for (;;)
+			say(&m, NULL, 0);
+	case 6:
+		say_op(WK_READY);
+		m.op = WK_STATS;
+		m.u.reports = (struct wk_reports){1, &report};
+		for (;;)
+			say(&m, NULL, 0);
+	case 7: /* what only the broker may say */
+		say_op(WK_STOP);
+		break;
+	case 8:
+		many_fds();
+		break;
+	case 9:
+		say_op(WK_READY);
+		close(CHANNEL);
+		for (;;)
+			pause();
+	case 10:
+		for (;;)
+			garbage(CHAN_MSG_MAX);
+	case 12:
+		say_op(WK_READY);
+		m.op = WK_ENDED;
+		m.u.ended.cause = 99;
+		say(&m, NULL, 0);
+		break;
+	case 13:
+		m.op = WK_FAILED;
+		m.u.failed = (struct wk_failed){-5, "something that has been made up"};
+		say(&m, NULL, 0);
+		_exit(1);
+	case 14:
+		say_op(WK_READY);
+		socket(AF_INET, SOCK_STREAM, 0);
+		break;
+	case 15:
+		say_op(WK_READY);
+		abort();
+	case 16: /* says that it stopped, and does not */
+		say_op(WK_READY);
+		m.op = WK_ENDED;
+		m.u.ended.cause = END_POWEROFF;
+		say(&m, NULL, 0);
+		for (;;)
+			pause();
+	default:
+		say_op(WK_READY);
+		break;
+	}
+	be_polite();
+}
+
+static void answer(const struct ms_msg *m, const int *fds, size_t n)
+{
+	size_t len;
+
+	if (ms_encode(m, out, sizeof(out), &len, NULL) < 0 || chan_send(CHANNEL, out, len, fds, n) < 0)
+		_exit(9);
+}
+
+static void be_memsrv(int rude)
+{
+	static struct ms_msg m;
+	int fds[2] = {0, 0};
+
+	m.op = MS_ZONES;
+	m.u.zones.n_tags = 1;
+	m.u.zones.tags[0] = (struct fd_tag){FD_ROLE_ZONE, 0};
+	switch (rude) {
+	case 1:
+		garbage(100);
+		break;
+	case 2: /* a zone short */
+		m.u.zones.n_tags = 0;
+		answer(&m, NULL, 0);
+		break;
+	case 3: /* one that does not exist */
+		m.u.zones.tags[0].index = 63;
+		answer(&m, fds, 1);
+		break;
+	case 4: /* one too many */
+		m.u.zones.n_tags = 2;
+		m.u.zones.tags[1] = (struct fd_tag){FD_ROLE_KVM, 0};
+		answer(&m, fds, 2);
+		break;
+	case 5:
+		m.op = MS_PROGRESS;
+		m.u.progress = (struct ms_progress){63, 1, 2};
+		answer(&m, NULL, 0);
+		break;
+	case 6:
+		_exit(0);
+	case 7:
+		close(CHANNEL);
+		for (;;)
+			pause();
+	case 8: /* twice */
+		answer(&m, fds, 1);
+		answer(&m, fds, 1);
+		break;
+	case 9:
+		m.op = MS_PLAN;
+		garbage(12);
+		break;
+	default:
+		answer(&m, fds, 1);
+		break;
+	}
+	be_polite();
+}
+
+int main(int argc, char **argv)
+{
+	if (chan_recv(CHANNEL, &in) != 1)
+		return 0;
+	chan_msg_close(&in);
+	if (argc > 0 && strstr(argv[0], "memsrv"))
+		be_memsrv(number_after("rude-"));
+	else
+		be_worker(number_after("rude="));
+	return 0;
+}
