@@ -33,8 +33,8 @@ static int check_capabilities(const struct process_rights *p, struct err *e)
 
 		if (bounding < 0)
 			return 0; /* beyond the last capability of this kernel */
-		/* Whoever is not root cannot empty the broker's bounding set; with no_new_privs it has no meaning either. */
-		if (bounding > 0 && p->uid == RIGHTS_UID_SLOT)
+		/* An ordinary user cannot empty the set outside a user namespace; with no_new_privs it has no meaning either. */
+		if (bounding > 0 && p->uid == RIGHTS_UID_SLOT && getuid() >= RIGHTS_UID_BASE)
 			return err_set(e, -EPERM, "%s: capability %d is in the bounding set", p->name, c);
 		if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, c, 0, 0) > 0)
 			return err_set(e, -EPERM, "%s: capability %d is in the ambient set", p->name, c);
@@ -100,9 +100,9 @@ int lockdown_enter(const struct process_rights *p, struct err *e)
 		return err_sys(e, -errno, "%s: PR_SET_DUMPABLE", p->name);
 	if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
 		return err_set(e, -EPERM, "%s: started without no_new_privs", p->name);
-	if (p->uid == RIGHTS_UID_SLOT && (prctl(PR_GET_PDEATHSIG, &death) < 0 || death != SIGKILL))
-		return err_set(e, -EPERM, "%s: would outlive its spawner", p->name);
 	r = check_ids(p, e);
+	if (r == 0 && p->uid == RIGHTS_UID_SLOT && (prctl(PR_GET_PDEATHSIG, &death) < 0 || death != SIGKILL))
+		r = err_set(e, -EPERM, "%s: would outlive its spawner", p->name);
 	if (r == 0)
 		r = check_capabilities(p, e);
 	if (r == 0)

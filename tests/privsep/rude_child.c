@@ -4,6 +4,7 @@
 #include "wire/memsrv.h"
 #include "wire/worker.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,7 +110,7 @@ static void be_worker(int rude)
 		say_op(WK_READY);
 		close(CHANNEL);
 		for (;;)
-			pause();
+			poll(NULL, 0, -1);
 	case 10:
 		for (;;)
 			garbage(CHAN_MSG_MAX);
@@ -130,14 +131,14 @@ static void be_worker(int rude)
 		break;
 	case 15:
 		say_op(WK_READY);
-		abort();
+		__builtin_trap();
 	case 16: /* says that it stopped, and does not */
 		say_op(WK_READY);
 		m.op = WK_ENDED;
 		m.u.ended.cause = END_POWEROFF;
 		say(&m, NULL, 0);
 		for (;;)
-			pause();
+			poll(NULL, 0, -1);
 	default:
 		say_op(WK_READY);
 		break;
@@ -188,7 +189,7 @@ static void be_memsrv(int rude)
 	case 7:
 		close(CHANNEL);
 		for (;;)
-			pause();
+			poll(NULL, 0, -1);
 	case 8: /* twice */
 		answer(&m, fds, 1);
 		answer(&m, fds, 1);
