@@ -6,6 +6,7 @@
 #include "bulkhead/fd.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,16 +23,31 @@ static void out_of_turn(struct helper *h, const char *what)
 	helper_kill(h);
 }
 
+static void nonsense(struct helper *h, const struct err *e)
+{
+	char what[200];
+
+	snprintf(what, sizeof(what), "sent nonsense (%.180s)", e->code ? e->text : "too much at once");
+	out_of_turn(h, what);
+}
+
+/* Its exit notice will tell why; if none comes it is killed. */
+static void expect_exit(struct helper *h)
+{
+	uint64_t soon = now_ms() + VM_STOP_MS;
+
+	if (!h->until || h->until > soon)
+		h->until = soon;
+}
+
 static int helper_sent(struct helper *h, int r)
 {
 	if (r == 0 || !h->pid)
 		return r;
-	if (r == -EPIPE || r == -ECONNRESET) {
-		if (!h->until) /* its exit notice will tell why; if none comes it is killed */
-			h->until = now_ms() + VM_STOP_MS;
-	} else {
+	if (r == -EPIPE || r == -ECONNRESET)
+		expect_exit(h);
+	else
 		out_of_turn(h, "did not read its messages"); /* it has had a handful at most */
-	}
 	return r;
 }
 
@@ -57,13 +73,13 @@ int vm_send_worker(struct vm *vm, const struct wk_msg *m, const int *fds, size_t
 	return helper_sent(&vm->worker, r);
 }
 
-static void keep_reports(struct vm *vm, const struct zone_report *r, size_t n, bool anon)
+static void keep_reports(struct vm *vm, const struct zone_report *r, size_t n, bool worker)
 {
 	for (size_t i = 0; i < n; i++) {
 		struct node_pages *copy;
 
 		/* Each counts what it made; the other's view of it is only a mapping. */
-		if (r[i].zone >= vm->plan.n_zones || (vm->plan.zones[r[i].zone].backing == BACKING_ANON) != anon)
+		if (r[i].zone >= vm->plan.n_zones || vm_worker_has_pages(&vm->plan.zones[r[i].zone]) != worker)
 			continue;
 		copy = calloc(r[i].n ? r[i].n : 1, sizeof(*copy));
 		if (!copy)
@@ -117,8 +133,7 @@ void vm_query(struct vm *vm)
 static void hung_up(struct helper *h)
 {
 	loop_drop(&h->vm->b->loop, &h->src);
-	if (!h->until)
-		h->until = now_ms() + VM_STOP_MS;
+	expect_exit(h);
 }
 
 /* --- memsrv --- */
@@ -192,7 +207,7 @@ static bool read_memsrv(struct helper *h)
 		return false;
 	}
 	if (r < 0 || ms_decode(&b->in, &a, &ms, &e) < 0)
-		out_of_turn(h, e.code ? e.text : "sent too much");
+		nonsense(h, &e);
 	else if (!h->killed)
 		memsrv_says(vm, &ms, &b->in);
 	chan_msg_close(&b->in);
@@ -339,7 +354,7 @@ static bool read_worker(struct helper *h)
 		return false;
 	}
 	if (r < 0 || wk_decode(&b->in, &a, &wk, &e) < 0)
-		out_of_turn(h, e.code ? e.text : "sent too much");
+		nonsense(h, &e);
 	else if (!h->killed)
 		worker_says(vm, &wk);
 	chan_msg_close(&b->in);
