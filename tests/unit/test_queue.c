@@ -111,7 +111,11 @@ static void test_wrap(void **state)
 
 static void test_interrupt_flag(void **state)
 {
+	assert_false(virtq_wants_interrupt(&q, &guest_memory)); /* nothing to tell */
+	virtq_push(&q, &guest_memory, 0, 0);
 	assert_true(virtq_wants_interrupt(&q, &guest_memory));
+	assert_false(virtq_wants_interrupt(&q, &guest_memory));
+	virtq_push(&q, &guest_memory, 0, 0);
 	guest_avail()->flags = VRING_AVAIL_F_NO_INTERRUPT;
 	assert_false(virtq_wants_interrupt(&q, &guest_memory));
 }

@@ -49,7 +49,7 @@ bool virtq_enable(struct virtq *q, const struct virtq_memory *mem, bool event_id
 	    !whole(mem, q->used, used_len(q->size)))
 		return false;
 	q->event_idx = event_idx;
-	q->next_avail = q->next_used = 0;
+	q->next_avail = q->next_used = q->signalled = 0;
 	q->signalled_valid = q->broken = false;
 	q->enabled = true;
 	return true;
@@ -169,14 +169,14 @@ bool virtq_wants_interrupt(struct virtq *q, const struct virtq_memory *mem)
 	uint16_t old = q->signalled, event;
 	bool valid = q->signalled_valid;
 
-	if (!avail)
+	if (!avail || q->next_used == old)
 		return false;
+	q->signalled = q->next_used;
 	/* The new index of the used ring must be visible before we look at what the driver wants to be told. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (!q->event_idx)
 		return !(__atomic_load_n(&avail->flags, __ATOMIC_RELAXED) & VRING_AVAIL_F_NO_INTERRUPT);
 	event = __atomic_load_n(&avail->ring[q->size], __ATOMIC_RELAXED); /* used_event lies behind the ring */
-	q->signalled = q->next_used;
 	q->signalled_valid = true;
 	return !valid || vring_need_event(event, q->next_used, old);
 }

@@ -24,7 +24,7 @@ struct virtq {
 	bool enabled, event_idx;
 	/* Where we are. */
 	uint16_t next_avail, next_used;
-	uint16_t signalled; /* next_used when the driver was last interrupted or asked about */
+	uint16_t signalled; /* next_used when it was last asked whether the driver wants an interrupt */
 	bool signalled_valid;
 	bool broken; /* the driver wrote nonsense: nothing more until it resets the device */
 };
@@ -49,7 +49,7 @@ void virtq_unpop(struct virtq *q);
 /* Gives a chain back with the number of bytes written to it. */
 void virtq_push(struct virtq *q, const struct virtq_memory *mem, uint16_t head, uint32_t written);
 
-/* After some pushes: does the driver want an interrupt for them (2.7.7)? */
+/* Does the driver want an interrupt for what was pushed since the last call (2.7.7)? Not for nothing. */
 bool virtq_wants_interrupt(struct virtq *q, const struct virtq_memory *mem);
 
 /* After a pop that found nothing: asks the driver to notify. true: a request has come meanwhile, pop again. */
