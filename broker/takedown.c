@@ -87,7 +87,7 @@ static void reach_stopped(struct vm *vm)
 	else
 		ledger_kept(&vm->b->ledger, &vm->promise);
 	for (size_t i = 0; i < vm->plan.n_zones; i++)
-		if (vm->plan.zones[i].backing == BACKING_ANON)
+		if (vm_worker_has_pages(&vm->plan.zones[i]))
 			vm->resident[i].n = 0;
 	fd_cleanup(&vm->console); /* the reader sees everything that was written before it hears of the end */
 	vm_set_state(vm, VM_STOPPED);

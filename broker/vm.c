@@ -104,6 +104,11 @@ bool vm_needs_memsrv(const struct vm *vm)
 	return false;
 }
 
+bool vm_worker_has_pages(const struct plan_zone *z)
+{
+	return z->backing == BACKING_ANON || z->backing == BACKING_FILE_PRIVATE;
+}
+
 static void describe_zone(const struct vm *vm, size_t i, struct ctl_zone_info *ret)
 {
 	const struct plan_zone *z = &vm->plan.zones[i];

@@ -97,6 +97,10 @@ void vm_describe(const struct vm *vm, struct ctl_zone_info *zones, struct ctl_vm
 /* true if the plan has a zone that memsrv must make. */
 bool vm_needs_memsrv(const struct vm *vm);
 
+/* The worker makes and counts the zone's pages, and they go with it: anonymous memory, and a private file's, whose pages are its own as
+ * soon as the guest has written them. */
+bool vm_worker_has_pages(const struct plan_zone *z);
+
 /* --- bringup.c --- */
 
 /* Makes what is missing: promise, memsrv with its zones, worker, grant. From VM_NEW, VM_STOPPED, and for a reset. On failure
