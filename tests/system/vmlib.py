@@ -1,6 +1,7 @@
 """The installed programs as a user drives them, and an inventory of what a test may have left behind. TAP on standard output."""
 
 import contextlib
+import errno
 import glob
 import json
 import os
@@ -8,6 +9,7 @@ import pty
 import re
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,8 +18,11 @@ BIN = os.environ['BULKHEAD_BIN']
 CLI = os.path.join(BIN, 'bulkhead')
 BROKER = os.path.join(os.environ['BULKHEAD_LIBEXEC'], 'bulkhead-broker')
 TMP = os.environ['TEST_TMP']
-PROGRAMS = ('bulkhead', 'bulkhead-broker', 'bulkhead-memsrv', 'bulkhead-worker', 'bulkhead-memsr', 'bulkhead-brok', 'bulkhead-worke')
-PATIENCE = 60  # seconds until a test stops hoping; nothing is judged by how long it took
+LIBEXEC = os.environ['BULKHEAD_LIBEXEC']
+PROGRAMS = [CLI] + [os.path.join(LIBEXEC, 'bulkhead-' + p) for p in ('broker', 'memsrv', 'worker')]
+LAB = 'LAB_TOPOLOGY' in os.environ  # an emulated host, some twenty times slower: smaller zones, fewer rounds
+PATIENCE = 240 if LAB else 60  # seconds until a test stops hoping; nothing is judged by how long it took
+MiB = 1 << 20
 
 
 class Tap:
@@ -38,6 +43,22 @@ class Tap:
     def equal(self, got, want, what):
         return self.ok(got == want, what, 'got  %r\nwant %r' % (got, want))
 
+    def skip(self, what, why):
+        self.n += 1
+        print('ok %d - %s # SKIP %s' % (self.n, what.replace('#', ''), why), flush=True)
+
+    @contextlib.contextmanager
+    def part(self, what):
+        """A stretch of a test that may break off: that fails this part, with where and why, and the next one begins."""
+        try:
+            yield
+        except Exception as e:
+            tb, at = e.__traceback__, ''
+            while tb:
+                at += '%s:%d ' % (os.path.basename(tb.tb_frame.f_code.co_filename), tb.tb_lineno)
+                tb = tb.tb_next
+            self.ok(False, what, 'broke off: %s: %s\nat %s' % (type(e).__name__, e, at))
+
     def done(self):
         print('1..%d' % self.n)
         sys.exit(1 if self.failed else 0)
@@ -55,15 +76,41 @@ def until(check, what='', patience=PATIENCE):
         time.sleep(0.01)
 
 
+def stat_of(pid):
+    """(command name, state, parent) or None."""
+    try:
+        with open('/proc/%d/stat' % pid) as f:
+            head, _, rest = f.read().rpartition(')')
+    except OSError:
+        return None
+    fields = rest.split()
+    return head.partition('(')[2], fields[0], int(fields[1])
+
+
+def runs(pid):
+    s = stat_of(pid)
+    return s is not None and s[1] not in 'ZX'
+
+
 def processes():
-    """{pid: command name} of everything of ours; zombies count."""
-    found = {}
-    for d in glob.glob('/proc/[0-9]*'):
+    """{pid: program} of everything that runs one of our programs, and of the dead whom one of our programs does not bury. (Who died after
+    its parent waits for whatever is the reaper here; that is not the product's doing.)"""
+    ours = {(s.st_dev, s.st_ino): os.path.basename(p) for p in PROGRAMS for s in [os.stat(p)]}
+    found, dead = {}, []
+    for d in os.listdir('/proc'):
+        if not d.isdigit():
+            continue
+        s = stat_of(int(d))
+        if s and s[1] in 'ZX':
+            dead.append((int(d), s))
+            continue
         with contextlib.suppress(OSError):
-            with open(d + '/stat') as f:
-                m = re.match(r'(\d+) \((.*)\) (\S)', f.read())
-            if m and m.group(2).startswith('bulkhead'):
-                found[int(m.group(1))] = m.group(2)
+            st = os.stat('/proc/%s/exe' % d)
+            if (st.st_dev, st.st_ino) in ours:
+                found[int(d)] = ours[st.st_dev, st.st_ino]
+    for pid, s in dead:
+        if s[2] in found:
+            found[pid] = 'dead ' + s[0]
     return found
 
 
@@ -92,7 +139,7 @@ class Inventory:
         with open('/proc/self/mountinfo') as f:
             mounts = sorted(line.split()[4] for line in f)
         with open('/proc/net/unix') as f:
-            sockets = sorted(line.split()[7] for line in f if 'bulkhead' in line or TMP in line)
+            sockets = sorted(line.split()[7] for line in f if '/bulkhead/' in line or '@bulkhead' in line or TMP in line)
         cgroups = sorted(d for d in glob.glob('/sys/fs/cgroup/**/*bulkhead*', recursive=True))
         return {'processes': processes(), 'mounts': mounts, 'sockets': sockets, 'cgroups': cgroups, 'huge pages': huge_counters(),
                 'run files': sorted(glob.glob('/run/bulkhead/*') + glob.glob('/dev/shm/*'))}
@@ -122,17 +169,31 @@ class Broker:
     """A broker of our own on a socket of our own."""
     count = 0
 
-    def __init__(self, *args, prefix=()):
+    def __init__(self, *args, prefix=(), after=None, env=None):
+        """after: a broker whose socket it takes over."""
         Broker.count += 1
-        self.dir = os.path.join(TMP, 'b%d' % Broker.count)
-        os.makedirs(self.dir)
-        os.chmod(TMP, 0o755)
-        os.chmod(self.dir, 0o777)
+        self.dir = after.dir if after else os.path.join(TMP, 'b%d' % Broker.count)
+        if not after:
+            os.chmod(TMP, 0o755)
+            os.mkdir(self.dir)
+            os.chmod(self.dir, 0o777)
         self.socket = os.path.join(self.dir, 'control.sock')
-        self.log = open(os.path.join(self.dir, 'log'), 'w')
+        self.log = open(os.path.join(self.dir, 'log'), 'a')
         self.p = subprocess.Popen(list(prefix) + [BROKER, '--socket', self.socket] + list(args), stdin=subprocess.DEVNULL,
-                                  stdout=self.log, stderr=self.log)
-        until(lambda: os.path.exists(self.socket) or self.p.poll() is not None, 'the broker listens')
+                                  stdout=self.log, stderr=self.log, env=env)
+        until(lambda: self.p.poll() is not None or self.listens(), 'the broker listens')
+
+    def listens(self):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
+            try:
+                s.connect(self.socket)
+            except OSError as e:
+                return e.errno == errno.EACCES
+        return True
+
+    def said(self):
+        with open(self.log.name) as f:
+            return f.read()
 
     def __call__(self, *args, check=None, **kw):
         return cli(*args, '--socket', self.socket, check=check, **kw)
@@ -149,15 +210,18 @@ class Broker:
     def fds(self):
         return len(os.listdir('/proc/%d/fd' % self.p.pid))
 
-    def children(self):
-        """Of broker and spawner."""
-        with open('/proc/%d/task/%d/children' % (self.p.pid, self.p.pid)) as f:
-            return [int(x) for x in f.read().split()]
+    def spawner(self):
+        return descendants(self.p.pid)[0]
 
     def end(self):
         if self.p.poll() is None:
             self.p.terminate()
-        self.p.wait(PATIENCE)
+        try:
+            self.p.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.p.kill()
+            self.p.wait()
+            raise
         self.log.close()
         return self.p.returncode
 
@@ -250,3 +314,120 @@ def comm(pid):
         with open('/proc/%d/comm' % pid) as f:
             return f.read().strip()
     return ''
+
+
+class Mapping:
+    """One row of /proc/PID/smaps, together with its row of numa_maps."""
+
+    def __init__(self, head):
+        span, self.perms, _, _, inode, name = (head.split(None, 5) + [''])[:6]
+        self.start, self.end = (int(x, 16) for x in span.split('-'))
+        self.inode, self.name = int(inode), name.strip()
+        self.kb, self.flags, self.policy, self.pages = {}, set(), '', {}
+
+    @property
+    def size(self):
+        return self.end - self.start
+
+    def __repr__(self):
+        return '%x-%x %s %s %s %s %s %s' % (self.start, self.end, self.perms, self.name, self.policy, self.pages, sorted(self.flags), self.kb)
+
+
+def mappings(pid):
+    found = []
+    with open('/proc/%d/smaps' % pid) as f:
+        for line in f:
+            key, _, value = line.partition(':')
+            if re.match(r'[0-9a-f]+-[0-9a-f]+ ', line):
+                found.append(Mapping(line))
+            elif key == 'VmFlags':
+                found[-1].flags = set(value.split())
+            elif value.split()[1:] == ['kB']:
+                found[-1].kb[key] = int(value.split()[0])
+            else:
+                found[-1].kb[key] = int(value)
+    with open('/proc/%d/numa_maps' % pid) as f:
+        rows = {int(line.split()[0], 16): line.split()[1:] for line in f}
+    for m in found:
+        row = rows.get(m.start, [''])
+        m.policy = row[0]
+        for word in row[1:]:
+            n = re.match(r'N(\d+)=(\d+)$', word)
+            if n:
+                m.pages[int(n[1])] = int(n[2])
+    return found
+
+
+def descriptors(pid):
+    """{number: (what it leads to, inode)}"""
+    found = {}
+    for n in os.listdir('/proc/%d/fd' % pid):
+        with contextlib.suppress(OSError):
+            path = '/proc/%d/fd/%s' % (pid, n)
+            found[int(n)] = (os.readlink(path), os.stat(path).st_ino)
+    return found
+
+
+def memory_nodes():
+    """Host nodes that have memory."""
+    with open('/sys/devices/system/node/has_memory') as f:
+        nodes = []
+        for part in f.read().strip().split(','):
+            a, _, b = part.partition('-')
+            nodes += range(int(a), int(b or a) + 1)
+    return nodes
+
+
+class HugePool:
+    """More huge pages on one host node, for a while. `got` says by how many the pool grew: the kernel gives what it has in one piece."""
+
+    def __init__(self, more, kb=2048, node=None):
+        self.node = memory_nodes()[0] if node is None else node
+        self.dir = '/sys/devices/system/node/node%d/hugepages/hugepages-%dkB/' % (self.node, kb)
+        self.more, self.got = more, 0
+
+    def read(self, what):
+        with open(self.dir + what) as f:
+            return int(f.read())
+
+    def write(self, n):
+        with open(self.dir + 'nr_hugepages', 'w') as f:
+            f.write('%d\n' % n)
+
+    def free(self):
+        """What nobody has and nobody was promised. Reservations are counted for all nodes together."""
+        with open('/sys/kernel/mm/hugepages/%s/resv_hugepages' % self.dir.split('/')[-2]) as f:
+            return self.read('free_hugepages') - int(f.read())
+
+    def __enter__(self):
+        if os.path.exists(self.dir):
+            self.was = self.read('nr_hugepages')
+            self.write(self.was + self.more)
+            self.got = self.read('nr_hugepages') - self.was
+        return self
+
+    def __exit__(self, *_):
+        """Pages in use stay until they are free; then a later write takes them."""
+        if os.path.exists(self.dir):
+            end = time.monotonic() + 20
+            while self.read('nr_hugepages') != self.was and time.monotonic() < end:
+                self.write(self.was)
+                time.sleep(0.02)
+
+
+class Memory:
+    """What the host has left; back() waits until it is so again, but for a slack that other programs on the host may use."""
+
+    def __init__(self):
+        self.before = meminfo('MemAvailable', 'Shmem')
+
+    def back(self, slack_mib, patience=30):
+        end = time.monotonic() + patience
+        while True:
+            now = meminfo('MemAvailable', 'Shmem')
+            lost = self.before['MemAvailable'] - now['MemAvailable'], now['Shmem'] - self.before['Shmem']
+            if max(lost) <= slack_mib << 10:
+                return []
+            if time.monotonic() > end:
+                return ['%d MiB less available, %d MiB more of Shmem than before' % (lost[0] >> 10, lost[1] >> 10)]
+            time.sleep(0.1)
