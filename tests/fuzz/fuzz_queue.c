@@ -1,6 +1,6 @@
-/* Fuzz target: the device's side of a virtqueue. The input is the guest's memory from the descriptor table on; its first four
- *bytes say how the queue is set up. Every chain that comes out is read and written whole, so that the sanitizers see a segment
- *that is not the guest's.
+/* Fuzz target: the device's side of a virtqueue. The input is the guest's memory, which begins with the available ring; its first four
+ * bytes say how the queue is set up. Every chain that comes out is read and written whole, so that the sanitizers see a segment
+ * that is not the guest's.
  *
  *	meson setup build/fuzz -Dfuzz=true && ninja -C build/fuzz tests/fuzz/fuzz_queue      (clang: libFuzzer; gcc: reads files)
  *	mkdir corpus && build/fuzz/tests/fuzz/fuzz_queue corpus
