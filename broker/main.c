@@ -183,6 +183,7 @@ static int run(struct broker *b)
 		log_line("%u VMs did not end in time: they are killed with the spawner", b->n_vms);
 	if (b->bound)
 		unlink(b->opt.socket);
+	spawner_end(&b->spawner);
 	return b->failed || b->n_vms ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 

@@ -44,6 +44,10 @@ int spawner_spawn(struct spawner *s, enum child_kind kind, uint32_t slot, struct
  * kill. */
 int spawner_kill(struct spawner *s, enum child_kind kind, uint32_t slot, struct err *e);
 
+/* The broker's last act: the spawner ends every child and itself, and both are waited for, so that nothing is left behind, not
+ * even for init to reap. */
+void spawner_end(struct spawner *s);
+
 struct spawn_exit {
 	enum child_kind kind;
 	uint32_t slot;

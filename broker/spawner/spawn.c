@@ -187,6 +187,14 @@ int spawner_kill(struct spawner *s, enum child_kind kind, uint32_t slot, struct 
 	return request(s, SPAWN_OP_KILL, kind, slot, -1, e);
 }
 
+void spawner_end(struct spawner *s)
+{
+	fd_cleanup(&s->requests);
+	fd_cleanup(&s->exits);
+	while (waitpid(s->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+}
+
 int spawner_next_exit(struct spawner *s, struct spawn_exit *ret)
 {
 	static struct chan_msg m;

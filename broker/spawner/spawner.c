@@ -105,6 +105,8 @@ _Noreturn static void leave(struct loop *l)
 	for (uint32_t slot = 0; slot < SPAWN_SLOTS; slot++)
 		for (unsigned kind = 0; kind < CHILD_KINDS; kind++)
 			kill_child(&l->children[slot][kind]);
+	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR) /* their memory is the host's again before we are gone */
+		;
 	_exit(0);
 }
 
