@@ -1,13 +1,16 @@
 #include "granted.h"
 
+#include "bulkhead/fd.h"
 #include "model/size_text.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define IMAGE_MAX (4 * GiB)
@@ -40,22 +43,44 @@ static int look_at(int fd, const char *what, struct looked_at *l, struct err *e)
 	return 0;
 }
 
-static bool below(const char *path, const char *dir)
+/* What of path lies below dir, "" for none. */
+static const char *rest_below(const char *path, const char *dir)
 {
 	size_t n = strlen(dir);
 
 	while (n > 1 && dir[n - 1] == '/')
 		n--;
-	return strncmp(path, dir, n) == 0 && (path[n] == '/' || n == 1);
+	if (strncmp(path, dir, n) != 0 || (path[n] != '/' && n != 1))
+		return "";
+	path += n;
+	return path + strspn(path, "/");
+}
+
+/* Is that name here, below dir, the file that came? A client in a mount namespace of its own can give any file any path, so the
+ * path that the kernel tells is only a hint where to look. */
+static bool is_there(const char *dir, const char *rest, const struct stat *st)
+{
+	struct open_how how = {.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
+	CLEANUP(fd_cleanup) int top = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	CLEANUP(fd_cleanup) int fd = -1;
+	struct stat here;
+
+	if (top < 0)
+		return false;
+	fd = (int)syscall(SYS_openat2, top, rest, &how, sizeof(how));
+	return fd >= 0 && fstat(fd, &here) == 0 && here.st_dev == st->st_dev && here.st_ino == st->st_ino;
 }
 
 static int check_place(const struct options *o, const struct looked_at *l, const char *what, struct err *e)
 {
 	if (o->n_allow == 0)
 		return 0;
-	for (size_t i = 0; i < o->n_allow; i++)
-		if (l->st.st_nlink > 0 && below(l->path, o->allow[i]))
+	for (size_t i = 0; i < o->n_allow; i++) {
+		const char *rest = rest_below(l->path, o->allow[i]);
+
+		if (*rest && is_there(o->allow[i], rest, &l->st))
 			return 0;
+	}
 	return err_set(e, -EACCES, "%s %.400s is not below a directory that the operator allows (%.200s%s)", what, l->path,
 		       o->allow[0], o->n_allow > 1 ? " and others" : "");
 }
