@@ -179,7 +179,7 @@ static int run(struct broker *b)
 			b->stop_by = 1;
 		}
 	}
-	if (b->n_vms)
+	if (b->n_vms && !b->failed)
 		log_line("%u VMs did not end in time: they are killed with the spawner", b->n_vms);
 	if (b->bound)
 		unlink(b->opt.socket);
