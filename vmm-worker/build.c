@@ -113,7 +113,11 @@ int build_machine(struct machine *m, struct grant *g, struct arena *a, place_pro
 	struct boot_entry entry;
 	int r;
 
-	m->topology = topology_of(w->threads_per_core, w->cores_per_die, w->dies_per_package, w->packages, w->vcpus_max);
+	if (w->threads_per_core || w->cores_per_die || w->dies_per_package || w->packages)
+		m->topology =
+		    topology_of(w->threads_per_core, w->cores_per_die, w->dies_per_package, w->packages, w->vcpus_max);
+	else
+		m->topology = topology_of_nodes(w->plan, w->vcpus_max);
 	r = build_memory(m, g, a, progress, arg, ret_reports, e);
 	if (r == 0)
 		r = build_kvm(m, g, e);

@@ -44,12 +44,6 @@ static bool epc(const struct vm_spec *s, struct txt *t)
 	return s->n_epc;
 }
 
-static bool segments(const struct vm_spec *s, struct txt *t)
-{
-	txt_set(t, "num_pci_segments=%u", s->num_pci_segments);
-	return s->has_segments && s->num_pci_segments > 1;
-}
-
 static bool device(const struct vm_spec *s, struct txt *t, enum device_kind kind)
 {
 	for (size_t i = 0; i < s->n_devices && i < LIM_DEVICES; i++) {
@@ -88,7 +82,6 @@ static const struct {
     {"--memory-zone", zone_hotplug, "hotplug of zones", "leave hotplug_size out and give all memory at boot"},
     {"--memory-zone", no_boot_memory, "starting a guest without any memory", "give at least one zone a size"},
     {"--sgx-epc", epc, "SGX EPC", "leave --sgx-epc out"},
-    {"--platform", segments, "more than one PCI segment", "num_pci_segments=1"},
     {"--disk", disk, "the disk device", "leave --disk out"},
     {"--net", net, "the network device", "leave --net out"},
     {"--fs", fs, "virtio-fs", "leave --fs out"},

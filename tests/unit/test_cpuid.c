@@ -74,6 +74,40 @@ static void flat_ids(void **state)
 }
 
 /* 2 threads, 3 cores, 2 dies, 2 packages: 1 + 2 + 1 bits below the package. */
+/* vCPU i on the node that the i-th character names. */
+static struct topology of_nodes(const char *nodes)
+{
+	static struct mem_plan plan;
+	uint32_t n = 0;
+
+	plan = (struct mem_plan){.n_nodes = 3};
+	for (; nodes[n]; n++)
+		nodeset_add(&plan.nodes[nodes[n] - '0'].cpus, n);
+	return topology_of_nodes(&plan, n);
+}
+
+static void packages_in_nodes(void **state)
+{
+	static const struct {
+		const char *nodes;
+		uint32_t cores, packages;
+	} cases[] = {
+	    {"0", 1, 1},      {"000000", 6, 1}, {"000111", 1, 6},   {"00001111", 4, 2}, {"0000111122", 4, 3},
+	    {"010101", 1, 6}, {"00112", 2, 3},  {"00000001", 1, 8}, {"2222", 4, 1},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct topology t = of_nodes(cases[i].nodes);
+
+		assert_int_equal(t.cores, cases[i].cores);
+		assert_int_equal(t.packages, cases[i].packages);
+		assert_int_equal(t.threads * t.dies, 1);
+		if (t.packages > 1)
+			for (uint32_t v = 0; cases[i].nodes[v]; v++)
+				assert_int_equal(topology_apic_id(&t, v), v);
+	}
+}
+
 static void ids_with_holes(void **state)
 {
 	struct topology t = topology_of(2, 3, 2, 2, 24);
@@ -188,9 +222,9 @@ static void phys_bits(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(flat_ids),      cmocka_unit_test(ids_with_holes),  cmocka_unit_test(features),
-	    cmocka_unit_test(hidden_leaves), cmocka_unit_test(topology_leaves), cmocka_unit_test(caches),
-	    cmocka_unit_test(full_table),    cmocka_unit_test(phys_bits),
+	    cmocka_unit_test(flat_ids), cmocka_unit_test(packages_in_nodes), cmocka_unit_test(ids_with_holes),
+	    cmocka_unit_test(features), cmocka_unit_test(hidden_leaves),     cmocka_unit_test(topology_leaves),
+	    cmocka_unit_test(caches),   cmocka_unit_test(full_table),        cmocka_unit_test(phys_bits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

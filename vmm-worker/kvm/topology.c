@@ -19,6 +19,32 @@ struct topology topology_of(uint16_t threads_per_core, uint16_t cores_per_die, u
 				 at_least_1(packages)};
 }
 
+static size_t node_of(const struct mem_plan *plan, uint32_t vcpu)
+{
+	for (size_t i = 0; i < plan->n_nodes; i++)
+		if (nodeset_has(&plan->nodes[i].cpus, vcpu))
+			return i;
+	return 0;
+}
+
+static bool crosses_nodes(const struct mem_plan *plan, uint32_t cores, uint32_t vcpus_max)
+{
+	for (uint32_t i = 1; i < vcpus_max; i++)
+		if (i % cores && node_of(plan, i) != node_of(plan, i - 1))
+			return true;
+	return false;
+}
+
+struct topology topology_of_nodes(const struct mem_plan *plan, uint32_t vcpus_max)
+{
+	uint32_t cores = at_least_1(vcpus_max);
+
+	/* By powers of two the ids stay without gaps, hence below 255 (kernels without interrupt remapping use no others). */
+	while (crosses_nodes(plan, cores, vcpus_max))
+		cores = is_pow2(cores) ? cores / 2 : 1u << (31 - __builtin_clz(cores));
+	return (struct topology){1, cores, 1, at_least_1((vcpus_max + cores - 1) / cores)};
+}
+
 unsigned topology_core_shift(const struct topology *t)
 {
 	return bits_for(t->threads);
