@@ -49,11 +49,13 @@ def become_subreaper():
     """Processes whose parent dies become our children, so that none can hide by a double fork."""
     if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), 'prctl(PR_SET_CHILD_SUBREAPER)')
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])  # wait_for() takes it
 
 
 def end_with_us():
     """For a child before it execs: what runs a test does not outlive the runner, even if that is killed."""
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
 
 
 class Outcome:
@@ -142,6 +144,19 @@ def children_of_us():
     return found
 
 
+def wait_for(proc, seconds):
+    """True if it has ended. Meanwhile does what init would: orphans that end are reaped at once, so no test sees them as left over."""
+    signal.sigtimedwait([signal.SIGCHLD], seconds)
+    while True:
+        ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if ended is None:
+            return False
+        if ended.si_pid == proc.pid:
+            proc.wait()
+            return True
+        os.waitpid(ended.si_pid, 0)
+
+
 def reap():
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
@@ -216,12 +231,9 @@ def run(name, argv, env, logs, timeout=None, cwd=None, exit_code_only=False, kee
                                         start_new_session=True, preexec_fn=end_with_us)
             except OSError as e:
                 why = 'cannot be started: %s' % e
-            while proc:
-                try:
-                    proc.wait(0.25)
+            while proc and proc.returncode is None:
+                if wait_for(proc, 0.25):
                     break
-                except subprocess.TimeoutExpired:
-                    pass
                 if time.monotonic() - start > timeout:
                     why = 'no end after %d seconds: killed' % timeout
                     break
