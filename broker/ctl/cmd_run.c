@@ -35,14 +35,20 @@ static void on_signal(int sig)
 	interrupted++;
 }
 
-/* Without SA_RESTART: a poll under way must come back. */
-static void catch_signals(void)
+/* From here on they arrive only while the console waits, so that none is overlooked between a look and a wait. *ret_mask is for
+ * waiting. */
+static void catch_signals(sigset_t *ret_mask)
 {
 	static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
 	struct sigaction sa = {.sa_handler = on_signal};
+	sigset_t block;
 
-	for (size_t i = 0; i < ARRAY_LEN(signals); i++)
+	sigemptyset(&block);
+	for (size_t i = 0; i < ARRAY_LEN(signals); i++) {
+		sigaddset(&block, signals[i]);
 		sigaction(signals[i], &sa, NULL);
+	}
+	sigprocmask(SIG_BLOCK, &block, ret_mask);
 }
 
 static const char run_flags[] = "  --private       use no running broker, start one for this VM alone (run only)\n"
@@ -261,6 +267,7 @@ int cmd_run(int argc, char **argv)
 	struct ctl_conn c;
 	struct ctl_reply reply;
 	char name[LIM_ID + 1];
+	sigset_t mask;
 	int rc = read_args(argc, argv, true, &a);
 
 	if (rc >= 0)
@@ -268,12 +275,13 @@ int cmd_run(int argc, char **argv)
 	rc = connect_broker(argv[0], &a, true, &c);
 	if (rc >= 0)
 		return rc;
-	catch_signals();
 	r = (struct ctl_request){.op = CTL_CREATE, .spec = a.vm.spec, .boot = true, .attached = true};
 	rc = create(argv[0], &a, &c, &r, &con, &reply);
 	if (rc < 0) {
 		snprintf(name, sizeof(name), "%s", reply.n_vms ? reply.vms[0].name : "");
 		vm_args_close(&a.vm);
+		catch_signals(&mask); /* until now they end us, and the broker ends what was begun */
+		con.wait_mask = &mask;
 		console_start(&con);
 		trim_program(); /* what follows is waiting */
 		rc = stay(&c, &con, name, a.json);

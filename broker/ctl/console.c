@@ -117,8 +117,9 @@ int console_poll(struct console *c, int other_fd, int timeout_ms, bool *ret_othe
 	    {.fd = c->stdin_open && c->in_len < sizeof(c->in) ? STDIN_FILENO : -1, .events = POLLIN},
 	    {.fd = other_fd, .events = POLLIN},
 	};
+	struct timespec t = {timeout_ms / 1000, timeout_ms % 1000 * 1000000L};
 
-	if (poll(p, 3, timeout_ms) < 0)
+	if (ppoll(p, 3, timeout_ms < 0 ? NULL : &t, c->wait_mask) < 0)
 		return -errno;
 	if (p[0].revents & (POLLIN | POLLHUP | POLLERR))
 		pump_out(c);

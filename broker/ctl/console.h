@@ -3,12 +3,15 @@
 #pragma once
 #include "bulkhead/err.h"
 
+#include <signal.h>
+
 struct console {
 	int sock; /* our end, non-blocking */
 	bool raw; /* the terminal was switched and must be restored */
 	bool stdin_open;
-	bool detached; /* the user typed the escape key */
-	size_t in_len; /* typed, not yet taken by the guest */
+	sigset_t *wait_mask; /* signals blocked outside of waiting; NULL: nothing changes. The caller's */
+	bool detached;       /* the user typed the escape key */
+	size_t in_len;       /* typed, not yet taken by the guest */
 	uint8_t in[4096];
 };
 
