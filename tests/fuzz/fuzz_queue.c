@@ -1,6 +1,6 @@
-/* Fuzz target: the device's side of a virtqueue. The input is the guest's memory, which begins with the available ring; its first four
- * bytes say how the queue is set up. Every chain that comes out is read and written whole, so that the sanitizers see a segment
- * that is not the guest's.
+/* Fuzz target: the device's side of a virtqueue. The input is the guest's memory, which begins with the available ring; its first
+ *four bytes say how the queue is set up. Every chain that comes out is read and written whole, so that the sanitizers see a
+ *segment that is not the guest's.
  *
  *	meson setup build/fuzz -Dfuzz=true && ninja -C build/fuzz tests/fuzz/fuzz_queue      (clang: libFuzzer; gcc: reads files)
  *	mkdir corpus && build/fuzz/tests/fuzz/fuzz_queue corpus
@@ -31,19 +31,19 @@ static void *chunk(const void *arg, uint64_t at, uint64_t *len)
 	return at < half ? m->low + at : m->high + (at - half);
 }
 
-static void touch(const struct iovec *iov, unsigned n, bool write)
+static void touch(const struct virtq_seg *seg, unsigned n, bool write)
 {
 	static uint8_t buf[4096];
 
 	for (unsigned i = 0; i < n; i++) {
-		size_t len = iov[i].iov_len < sizeof(buf) ? iov[i].iov_len : sizeof(buf);
+		size_t len = seg[i].len < sizeof(buf) ? seg[i].len : sizeof(buf);
 
 		if (write) {
-			((uint8_t *)iov[i].iov_base)[iov[i].iov_len - 1] = 1;
-			iov_fill(&iov[i], 1, buf, len);
+			((uint8_t *)seg[i].at)[seg[i].len - 1] = 1;
+			seg_fill(&seg[i], 1, buf, len);
 		} else {
-			buf[0] = ((const uint8_t *)iov[i].iov_base)[iov[i].iov_len - 1];
-			iov_fetch(&iov[i], 1, buf, len);
+			buf[0] = ((const uint8_t *)seg[i].at)[seg[i].len - 1];
+			seg_fetch(&seg[i], 1, buf, len);
 		}
 	}
 }

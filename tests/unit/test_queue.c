@@ -51,8 +51,8 @@ static void test_chain(void **state)
 	assert_int_equal(c.n_writable, 2);
 	assert_int_equal(c.readable_len, 16);
 	assert_int_equal(c.writable_len, 33);
-	assert_ptr_equal(c.readable[0].iov_base, guest + 0x5000);
-	assert_ptr_equal(c.writable[1].iov_base, guest + 0x7000);
+	assert_ptr_equal(c.readable[0].at, guest + 0x5000);
+	assert_ptr_equal(c.writable[1].at, guest + 0x7000);
 	assert_int_equal(pop(), 0);
 	virtq_push(&q, &guest_memory, c.head, 33);
 	assert_int_equal(guest_used()->idx, 1);
@@ -89,8 +89,8 @@ static void test_two_zones(void **state)
 	guest_offer(0);
 	assert_int_equal(pop(), 1);
 	assert_int_equal(c.n_readable, 2);
-	assert_int_equal(c.readable[0].iov_len, 10);
-	assert_int_equal(c.readable[1].iov_len, 20);
+	assert_int_equal(c.readable[0].len, 10);
+	assert_int_equal(c.readable[1].len, 20);
 	assert_int_equal(c.readable_len, 30);
 }
 
@@ -291,16 +291,16 @@ static void test_enable(void **state)
 	}
 }
 
-static void check_inside(const struct iovec *iov, unsigned n, uint64_t total)
+static void check_inside(const struct virtq_seg *seg, unsigned n, uint64_t total)
 {
 	uint64_t sum = 0;
 
 	assert_true(n <= VIRTQ_SEGS_MAX);
 	for (unsigned i = 0; i < n; i++) {
-		const uint8_t *p = iov[i].iov_base;
+		const uint8_t *p = seg[i].at;
 
-		assert_true(p >= guest && iov[i].iov_len <= GUEST_LEN && p + iov[i].iov_len <= guest + GUEST_LEN);
-		sum += iov[i].iov_len;
+		assert_true(p >= guest && seg[i].len <= GUEST_LEN && p + seg[i].len <= guest + GUEST_LEN);
+		sum += seg[i].len;
 	}
 	assert_int_equal(sum, total);
 }

@@ -30,10 +30,10 @@ static bool transmit(struct state *s, const struct virtq_chain *c)
 	uint64_t skip = s->tx_done;
 
 	for (unsigned i = 0; i < c->n_readable && s->fd >= 0; i++) {
-		const struct iovec *v = &c->readable[i];
+		const struct virtq_seg *v = &c->readable[i];
 
-		while (skip < v->iov_len && s->fd >= 0) {
-			ssize_t n = send(s->fd, (uint8_t *)v->iov_base + skip, v->iov_len - skip, MSG_DONTWAIT | MSG_NOSIGNAL);
+		while (skip < v->len && s->fd >= 0) {
+			ssize_t n = send(s->fd, (uint8_t *)v->at + skip, v->len - skip, MSG_DONTWAIT | MSG_NOSIGNAL);
 
 			if (n < 0 && errno == EAGAIN)
 				return false;
@@ -44,7 +44,7 @@ static bool transmit(struct state *s, const struct virtq_chain *c)
 				s->tx_done += (uint64_t)n;
 			}
 		}
-		skip = skip > v->iov_len ? skip - v->iov_len : 0;
+		skip = skip > v->len ? skip - v->len : 0;
 	}
 	return true;
 }
@@ -96,7 +96,7 @@ static void receive(struct virtio_dev *d)
 		return;
 	}
 	do
-		n = recv(s->fd, c.writable[0].iov_base, c.writable[0].iov_len, MSG_DONTWAIT);
+		n = recv(s->fd, c.writable[0].at, c.writable[0].len, MSG_DONTWAIT);
 	while (n < 0 && errno == EINTR);
 	if (n <= 0) {
 		virtq_unpop(&d->queue[RX]);

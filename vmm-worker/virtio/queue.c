@@ -58,7 +58,7 @@ bool virtq_enable(struct virtq *q, const struct virtq_memory *mem, bool event_id
 static bool add_segment(struct virtq_chain *c, const struct virtq_memory *mem, const struct vring_desc *d)
 {
 	bool write = d->flags & VRING_DESC_F_WRITE;
-	struct iovec *iov = write ? c->writable : c->readable;
+	struct virtq_seg *seg = write ? c->writable : c->readable;
 	unsigned *n = write ? &c->n_writable : &c->n_readable;
 	uint64_t at = d->addr, len = d->len, end;
 
@@ -71,7 +71,7 @@ static bool add_segment(struct virtq_chain *c, const struct virtq_memory *mem, c
 
 		if (!p || got == 0 || *n == VIRTQ_SEGS_MAX)
 			return false;
-		iov[(*n)++] = (struct iovec){p, (size_t)got};
+		seg[(*n)++] = (struct virtq_seg){p, (size_t)got};
 		at += got;
 		len -= got;
 	}
@@ -197,27 +197,27 @@ bool virtq_ask_notify(struct virtq *q, const struct virtq_memory *mem)
 	return read_avail_idx(q, mem, &idx) && idx != q->next_avail;
 }
 
-size_t iov_fill(const struct iovec *iov, unsigned n, const void *from, size_t len)
+size_t seg_fill(const struct virtq_seg *seg, unsigned n, const void *from, size_t len)
 {
 	size_t done = 0;
 
 	for (unsigned i = 0; i < n && done < len; i++) {
-		size_t part = iov[i].iov_len < len - done ? iov[i].iov_len : len - done;
+		size_t part = seg[i].len < len - done ? seg[i].len : len - done;
 
-		memcpy(iov[i].iov_base, (const uint8_t *)from + done, part);
+		memcpy(seg[i].at, (const uint8_t *)from + done, part);
 		done += part;
 	}
 	return done;
 }
 
-size_t iov_fetch(const struct iovec *iov, unsigned n, void *to, size_t len)
+size_t seg_fetch(const struct virtq_seg *seg, unsigned n, void *to, size_t len)
 {
 	size_t done = 0;
 
 	for (unsigned i = 0; i < n && done < len; i++) {
-		size_t part = iov[i].iov_len < len - done ? iov[i].iov_len : len - done;
+		size_t part = seg[i].len < len - done ? seg[i].len : len - done;
 
-		memcpy((uint8_t *)to + done, iov[i].iov_base, part);
+		memcpy((uint8_t *)to + done, seg[i].at, part);
 		done += part;
 	}
 	return done;

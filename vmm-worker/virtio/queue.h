@@ -4,13 +4,17 @@
 #pragma once
 #include "bulkhead/base.h"
 
-#include <sys/uio.h>
-
 #define VIRTQ_SIZE_MAX 256u
 #define VIRTQ_SEGS_MAX 320u /* of one chain: a descriptor for every entry, and some that lie across the border of two zones */
 
 /* As gm_chunk: a pointer to as much of [at, at + *len) as lies together, *len cut to that; NULL if there is no memory. */
 typedef void *virtq_memory_fn(const void *arg, uint64_t at, uint64_t *len);
+
+/* A part of a buffer that lies together in this process. */
+struct virtq_seg {
+	void *at;
+	size_t len;
+};
 
 struct virtq_memory {
 	virtq_memory_fn *chunk;
@@ -34,7 +38,7 @@ struct virtq_chain {
 	uint16_t head;
 	unsigned n_readable, n_writable;
 	uint64_t readable_len, writable_len;
-	struct iovec readable[VIRTQ_SEGS_MAX], writable[VIRTQ_SEGS_MAX];
+	struct virtq_seg readable[VIRTQ_SEGS_MAX], writable[VIRTQ_SEGS_MAX];
 };
 
 /* false: the addresses are not aligned as 2.7 demands, the size is no power of two, or it is not all memory. */
@@ -55,6 +59,6 @@ bool virtq_wants_interrupt(struct virtq *q, const struct virtq_memory *mem);
 /* After a pop that found nothing: asks the driver to notify. true: a request has come meanwhile, pop again. */
 bool virtq_ask_notify(struct virtq *q, const struct virtq_memory *mem);
 
-/* Copies between a buffer and iovecs, from their start; returns how many bytes that were. */
-size_t iov_fill(const struct iovec *iov, unsigned n, const void *from, size_t len);
-size_t iov_fetch(const struct iovec *iov, unsigned n, void *to, size_t len);
+/* Copies between a buffer and segments, from their start; returns how many bytes that were. */
+size_t seg_fill(const struct virtq_seg *seg, unsigned n, const void *from, size_t len);
+size_t seg_fetch(const struct virtq_seg *seg, unsigned n, void *to, size_t len);

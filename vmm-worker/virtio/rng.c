@@ -13,12 +13,12 @@ static uint32_t fill(const struct virtq_chain *c)
 	uint32_t done = 0;
 
 	for (unsigned i = 0; i < c->n_writable && done < REQUEST_BYTES; i++) {
-		size_t want = c->writable[i].iov_len;
+		size_t want = c->writable[i].len;
 		ssize_t got;
 
 		if (want > REQUEST_BYTES - done)
 			want = REQUEST_BYTES - done;
-		got = getrandom(c->writable[i].iov_base, want, GRND_NONBLOCK);
+		got = getrandom(c->writable[i].at, want, GRND_NONBLOCK);
 		if (got <= 0)
 			break;
 		done += (uint32_t)got;
