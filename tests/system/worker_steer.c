@@ -62,6 +62,23 @@ static void pause_four_cpus(void **state)
 	pause_and_resume(4);
 }
 
+/* Both messages lie there when the worker reads the first: the vCPU threads are let go and held again before they have run. */
+static void pause_at_once(void **state)
+{
+	begin(&p, (struct machine_wish){.guest = "tick", .vcpus = 2});
+	for (uint32_t round = 0; round < 500; round++) {
+		peer_send(&p, WK_RESUME, 2 * round);
+		peer_send(&p, WK_PAUSE, 2 * round + 1);
+		peer_expect(&p, WK_STATE);
+		assert_true(p.msg.u.state.running);
+		peer_expect(&p, WK_STATE);
+		assert_int_equal(p.msg.serial, 2 * round + 1);
+		assert_false(p.msg.u.state.running);
+	}
+	peer_send(&p, WK_STOP, 40);
+	ends(&p, END_STOPPED, NULL);
+}
+
 static void stop_while_halted(void **state)
 {
 	char c;
@@ -256,10 +273,10 @@ static void ends_with_its_broker(void **state)
 }
 
 const struct CMUnitTest tests_steer[] = {
-    cmocka_unit_test(waits_for_start),        cmocka_unit_test(pause_one_cpu),  cmocka_unit_test(pause_four_cpus),
-    cmocka_unit_test(stop_while_halted),      cmocka_unit_test(console_input),  cmocka_unit_test(console_backlog),
-    cmocka_unit_test(console_that_goes_away), cmocka_unit_test(serial_to_file), cmocka_unit_test(serial_null),
-    cmocka_unit_test(reports_pages),          cmocka_unit_test(shared_zone),    cmocka_unit_test(pinned_cpu),
-    cmocka_unit_test(ends_with_its_broker),
+    cmocka_unit_test(waits_for_start),        cmocka_unit_test(pause_one_cpu),        cmocka_unit_test(pause_four_cpus),
+    cmocka_unit_test(stop_while_halted),      cmocka_unit_test(console_input),        cmocka_unit_test(console_backlog),
+    cmocka_unit_test(console_that_goes_away), cmocka_unit_test(serial_to_file),       cmocka_unit_test(serial_null),
+    cmocka_unit_test(reports_pages),          cmocka_unit_test(shared_zone),          cmocka_unit_test(pinned_cpu),
+    cmocka_unit_test(pause_at_once),          cmocka_unit_test(ends_with_its_broker),
 };
 const size_t n_tests_steer = ARRAY_LEN(tests_steer);
