@@ -415,19 +415,38 @@ class HugePool:
                 time.sleep(0.02)
 
 
+def others_kb():
+    """Memory of processes that are not ours and of files in memory: (all, shared). What is shared counts for each who has it."""
+    anon = shared = 0
+    ours = processes()
+    for d in os.listdir('/proc'):
+        if d.isdigit() and int(d) not in ours:
+            with contextlib.suppress(OSError), open('/proc/%s/status' % d) as f:
+                rows = dict(line.split(':', 1) for line in f)
+                anon += int(rows.get('RssAnon', '0').split()[0])
+                shared += int(rows.get('RssShmem', '0').split()[0])
+    with open('/proc/self/mounts') as f:
+        tmpfs = {os.stat(m[1]).st_dev: m[1] for m in (line.split() for line in f) if m[2] == 'tmpfs' and os.path.isdir(m[1])}
+    for path in tmpfs.values():
+        v = os.statvfs(path)
+        shared += (v.f_blocks - v.f_bfree) * v.f_frsize >> 10
+    return anon + shared, shared
+
+
 class Memory:
-    """What the host has left; back() waits until it is so again, but for a slack that other programs on the host may use."""
+    """What the host has left. back() waits until it is so again, but for a slack, and for what other programs on this host have taken."""
 
     def __init__(self):
-        self.before = meminfo('MemAvailable', 'Shmem')
+        self.before, self.others = meminfo('MemAvailable', 'Shmem'), others_kb()
 
     def back(self, slack_mib, patience=30):
         end = time.monotonic() + patience
         while True:
-            now = meminfo('MemAvailable', 'Shmem')
-            lost = self.before['MemAvailable'] - now['MemAvailable'], now['Shmem'] - self.before['Shmem']
+            now, others = meminfo('MemAvailable', 'Shmem'), others_kb()
+            grown = [max(0, a - b) for a, b in zip(others, self.others)]
+            lost = self.before['MemAvailable'] - now['MemAvailable'] - grown[0], now['Shmem'] - self.before['Shmem'] - grown[1]
             if max(lost) <= slack_mib << 10:
                 return []
             if time.monotonic() > end:
-                return ['%d MiB less available, %d MiB more of Shmem than before' % (lost[0] >> 10, lost[1] >> 10)]
+                return ['%d MiB less available, %d MiB more of Shmem than before, without what others have' % (lost[0] >> 10, lost[1] >> 10)]
             time.sleep(0.1)
