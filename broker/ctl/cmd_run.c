@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 struct run_args {
@@ -32,7 +33,7 @@ static volatile sig_atomic_t interrupted;
 static void on_signal(int sig)
 {
 	(void)sig;
-	interrupted++;
+	interrupted = 1;
 }
 
 /* From here on they arrive only while the console waits, so that none is overlooked between a look and a wait. *ret_mask is for
@@ -217,20 +218,23 @@ static void ask_to_stop(struct ctl_conn *c, const char *name)
 static int stay(struct ctl_conn *c, struct console *con, const char *name, bool json)
 {
 	struct err e = {0};
-	bool asked = false;
+	time_t asked = 0;
 
 	for (;;) {
 		struct ctl_event ev;
 		bool ready = false;
 		int rc = console_poll(con, c->fd, -1, &ready);
 
-		if ((con->detached || interrupted) && !asked) {
-			asked = true;
+		if (con->detached || interrupted) {
 			con->detached = false;
-			ask_to_stop(c, name);
+			interrupted = 0;
+			if (!asked)
+				ask_to_stop(c, name);
+			else if (time(NULL) - asked > 1) /* one keystroke can reach us twice */
+				return EXIT_HOST_FAULT;
+			if (!asked)
+				asked = time(NULL);
 		}
-		if (interrupted > 1)
-			return EXIT_HOST_FAULT;
 		if (rc < 0 || !ready)
 			continue;
 		rc = ctl_next_event(c, &ev, &e);
