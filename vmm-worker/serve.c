@@ -89,7 +89,8 @@ static void hold(struct server *s, uint32_t serial)
 	runctl_hold(&s->m->run);
 	for (uint32_t i = 0; i < s->m->n_vcpus; i++)
 		vcpu_kick(&s->m->vcpu[i], s->pid);
-	/* Threads that were let go a moment ago and have not run since are parked still and will not come to say so: look once. */
+	/* Threads that were let go a moment ago and have not run since are parked still and will not come to say so: look once.
+	 */
 	runctl_wake(&s->m->run);
 }
 
