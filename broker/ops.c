@@ -23,6 +23,7 @@ static const struct op ops[] = {
     [CTL_DELETE]  = {"delete",  OP_OWNER,   DELETABLE,                  0,                                     0, 0, SMALL, op_delete},
     [CTL_CONSOLE] = {"console", OP_OWNER,   ALIVE,                      FD(CONSOLE),                           1, 1, SMALL, op_console},
     [CTL_WAIT]    = {"wait",    OP_OWNER,   ANY_STATE,                  0,                                     0, 0, SMALL, op_wait},
+    [CTL_POWER_BUTTON] = {"power button", OP_OWNER, IN(RUNNING),        0,                                     0, 0, SMALL, op_power_button},
     /* clang-format on */
 };
 

@@ -9,34 +9,70 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <json-c/json.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
+
+#define BUTTON_TIMEOUT_S     60u
+#define BUTTON_TIMEOUT_MAX_S 1000000u
 
 struct vm_args {
 	const char *socket;
 	const char *vm;
 	bool json;
+	/* stop */
+	bool power_button;
+	unsigned timeout_s;
 };
 
+static const char json_flag[] = "  --json          print facts as JSON\n";
+static const char stop_flags[] =
+    "  --json          print facts as JSON\n"
+    "  --power-button  press its power button instead, and wait until the guest has switched itself off\n"
+    "  --timeout S     how long to wait for that, in seconds; 0: not at all [default: 60]\n";
+
+static bool parse_seconds(const char *text, unsigned *ret)
+{
+	unsigned v = 0;
+
+	for (const char *p = text; *p; p++) {
+		if (*p < '0' || *p > '9')
+			return false;
+		v = v * 10 + (unsigned)(*p - '0');
+		if (v > BUTTON_TIMEOUT_MAX_S)
+			return false;
+	}
+	*ret = v;
+	return *text;
+}
+
 /* -1: go on; otherwise the exit code. */
-static int parse(int argc, char **argv, bool wants_vm, struct vm_args *ret)
+static int parse(int argc, char **argv, bool wants_vm, bool stop, struct vm_args *ret)
 {
 	static uint8_t buf[64 * KiB];
 	static struct diags ds;
 	struct arena arena = arena_over(buf, sizeof(buf));
 	struct parse_extra extra = {0};
-	struct vm_args a = {0};
+	struct vm_args a = {.timeout_s = BUTTON_TIMEOUT_S};
+	const char *timeout = NULL;
 	bool help = false;
 	const struct own_flag own[] = {
-	    {"--socket", NULL, &a.socket},
-	    {"--json", &a.json, NULL},
-	    {"--help", &help, NULL},
+	    {"--socket", NULL, &a.socket}, {"--json", &a.json, NULL},
+	    {"--help", &help, NULL},       {"--power-button", &a.power_button, NULL},
+	    {"--timeout", NULL, &timeout},
 	};
 
-	parse_args(argc - 1, argv + 1, own, ARRAY_LEN(own), &arena, NULL, &extra, &ds);
+	parse_args(argc - 1, argv + 1, own, stop ? 5 : 3, &arena, NULL, &extra, &ds);
 	if (help)
-		return command_help(argv[0], "  --json          print facts as JSON\n"), EXIT_OK;
+		return command_help(argv[0], stop ? stop_flags : json_flag), EXIT_OK;
+	if (timeout && !parse_seconds(timeout, &a.timeout_s))
+		diag_add(&ds, DIAG_ERROR, "--timeout", timeout, "give a number of seconds, 0 to 1000000", "not a time");
+	if (timeout && !a.power_button)
+		diag_add(&ds, DIAG_ERROR, "--timeout", timeout,
+			 "leave it out, or press the power button instead (--power-button)",
+			 "there is nothing to wait for: stop ends the VM at once");
 	if (wants_vm && extra.n_positional == 0)
 		diag_add(&ds, DIAG_ERROR, argv[0], "", "give its name or its id, as 'bulkhead list' shows them", "which VM?");
 	if (extra.n_positional > (wants_vm ? 1 : 0))
@@ -65,24 +101,19 @@ int no_broker(const char *verb, const char *path, int code, const struct err *e)
 	return EXIT_NO_BROKER;
 }
 
-/* Connects and calls. -1: *ret_reply is a success; otherwise the exit code, with everything said. */
-static int request(const char *verb, const struct vm_args *a, enum ctl_op op, const int *fd, struct ctl_conn *c,
-		   struct ctl_reply *ret_reply)
+/* Calls on an open connection. -1: *ret_reply is a success; otherwise the exit code, with everything said and the connection
+ * closed. */
+static int ask(const char *verb, const struct vm_args *a, enum ctl_op op, const int *fd, struct ctl_conn *c,
+	       struct ctl_reply *ret_reply)
 {
 	struct ctl_request r = {.op = op, .vm = a->vm};
-	const char *path = ctl_socket_path(a->socket);
 	struct err e = {0};
-	int rc;
 
 	if (fd) {
 		r.n_tags = 1;
 		r.tags[0] = (struct fd_tag){FD_ROLE_CONSOLE, 0};
 	}
-	rc = ctl_connect(path, c, &e);
-	if (rc < 0)
-		return no_broker(verb, path, rc, &e);
-	rc = ctl_call(c, &r, fd, fd ? 1 : 0, NULL, NULL, ret_reply, &e);
-	if (rc < 0) {
+	if (ctl_call(c, &r, fd, fd ? 1 : 0, NULL, NULL, ret_reply, &e) < 0) {
 		fprintf(stderr, "bulkhead %s: %s\n", verb, e.text);
 		ctl_close(c);
 		return EXIT_REFUSED;
@@ -95,13 +126,24 @@ static int request(const char *verb, const struct vm_args *a, enum ctl_op op, co
 	return -1;
 }
 
-/* boot, pause, resume, stop, delete: the answer is the VM as it is now. */
+/* Connects and calls, as above. */
+static int request(const char *verb, const struct vm_args *a, enum ctl_op op, const int *fd, struct ctl_conn *c,
+		   struct ctl_reply *ret_reply)
+{
+	const char *path = ctl_socket_path(a->socket);
+	struct err e = {0};
+	int rc = ctl_connect(path, c, &e);
+
+	return rc < 0 ? no_broker(verb, path, rc, &e) : ask(verb, a, op, fd, c, ret_reply);
+}
+
+/* boot, pause, resume, delete: the answer is the VM as it is now. */
 static int act(int argc, char **argv, enum ctl_op op)
 {
 	struct ctl_conn c;
 	struct ctl_reply reply;
 	struct vm_args a;
-	int rc = parse(argc, argv, true, &a);
+	int rc = parse(argc, argv, true, false, &a);
 
 	if (rc >= 0)
 		return rc;
@@ -129,11 +171,6 @@ int cmd_resume(int argc, char **argv)
 	return act(argc, argv, CTL_RESUME);
 }
 
-int cmd_stop(int argc, char **argv)
-{
-	return act(argc, argv, CTL_STOP);
-}
-
 int cmd_delete(int argc, char **argv)
 {
 	return act(argc, argv, CTL_DELETE);
@@ -144,7 +181,7 @@ int cmd_list(int argc, char **argv)
 	struct ctl_conn c;
 	struct ctl_reply reply;
 	struct vm_args a;
-	int rc = parse(argc, argv, false, &a);
+	int rc = parse(argc, argv, false, false, &a);
 
 	if (rc >= 0)
 		return rc;
@@ -170,7 +207,7 @@ int cmd_info(int argc, char **argv)
 	struct ctl_conn c;
 	struct ctl_reply reply;
 	struct vm_args a;
-	int rc = parse(argc, argv, true, &a);
+	int rc = parse(argc, argv, true, false, &a);
 
 	if (rc >= 0)
 		return rc;
@@ -225,12 +262,76 @@ static int follow(struct ctl_conn *c, struct console *con, bool json)
 	}
 }
 
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Waits for the end that a press of the button may bring. */
+static int await_power_off(struct ctl_conn *c, const struct vm_args *a)
+{
+	int64_t left, until = now_ms() + (int64_t)a->timeout_s * 1000;
+	struct pollfd p = {.fd = c->fd, .events = POLLIN};
+	struct err e = {0};
+
+	while ((left = until - now_ms()) > 0) {
+		struct ctl_event ev;
+		int rc = poll(&p, 1, (int)left);
+
+		if (rc <= 0)
+			continue;
+		rc = ctl_next_event(c, &ev, &e);
+		if (rc <= 0) {
+			fprintf(stderr, "bulkhead stop: %s\n", rc ? e.text : "the broker has gone");
+			return EXIT_HOST_FAULT;
+		}
+		if (ev.kind != CTL_EVENT_ENDED)
+			continue;
+		if (a->json)
+			json_print(json_end(ev.name, &ev.end));
+		else if (ev.end.cause != END_POWEROFF)
+			print_end(stderr, ev.name, &ev.end);
+		return end_exit_code(ev.end.cause);
+	}
+	fprintf(stderr,
+		"bulkhead stop: VM %s: its power button was pressed, and after %u s it has not switched itself off. It runs on.\n"
+		"Its system may need longer (--timeout), or heed no power button; without --power-button stop ends it at once.\n",
+		a->vm, a->timeout_s);
+	return EXIT_REFUSED;
+}
+
+int cmd_stop(int argc, char **argv)
+{
+	struct ctl_conn c;
+	struct ctl_reply reply;
+	struct vm_args a;
+	int rc = parse(argc, argv, true, true, &a);
+
+	if (rc >= 0)
+		return rc;
+	/* The button comes second: so its end cannot come before we listen for it. */
+	rc = request(argv[0], &a, a.power_button ? CTL_WAIT : CTL_STOP, NULL, &c, &reply);
+	if (rc < 0 && a.power_button)
+		rc = ask(argv[0], &a, CTL_POWER_BUTTON, NULL, &c, &reply);
+	if (rc >= 0)
+		return rc;
+	if (a.power_button && a.timeout_s)
+		rc = await_power_off(&c, &a);
+	else if (a.json && reply.n_vms)
+		json_print(json_vm(&reply.vms[0]));
+	ctl_close(&c);
+	return rc < 0 ? EXIT_OK : rc;
+}
+
 int cmd_wait(int argc, char **argv)
 {
 	struct ctl_conn c;
 	struct ctl_reply reply;
 	struct vm_args a;
-	int rc = parse(argc, argv, true, &a);
+	int rc = parse(argc, argv, true, false, &a);
 
 	if (rc >= 0)
 		return rc;
@@ -249,7 +350,7 @@ int cmd_console(int argc, char **argv)
 	struct console con;
 	struct vm_args a;
 	struct err e = {0};
-	int peer, rc = parse(argc, argv, true, &a);
+	int peer, rc = parse(argc, argv, true, false, &a);
 
 	if (rc >= 0)
 		return rc;

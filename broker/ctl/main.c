@@ -16,7 +16,7 @@ const struct command commands[] = {
     {"info", cmd_info, "VM", "one VM: processes, zones, where their pages are"},
     {"pause", cmd_pause, "VM", "stop its vCPUs, keep everything"},
     {"resume", cmd_resume, "VM", "let a paused VM go on"},
-    {"stop", cmd_stop, "VM", "end a running VM; its memory stays until delete"},
+    {"stop", cmd_stop, "VM [--power-button]", "end a running VM; its memory stays until delete"},
     {"delete", cmd_delete, "VM", "give back all that a VM has"},
     {"console", cmd_console, "VM", "attach this terminal to the VM's serial line (ctrl-] leaves)"},
     {"wait", cmd_wait, "VM", "wait until the VM ends and say why it did"},

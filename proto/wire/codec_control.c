@@ -51,7 +51,7 @@ int ctl_request_decode(const struct chan_msg *m, struct arena *a, struct ctl_req
 
 	if (wire_peek(m, &h) < 0)
 		return err_set(e, -EPROTO, "not a message of this version");
-	out.op = codec_u32(&c, h.op, CTL_CREATE, CTL_WAIT, "operation");
+	out.op = codec_u32(&c, h.op, CTL_CREATE, CTL_POWER_BUTTON, "operation");
 	out.serial = h.serial;
 	in = codec_unpack(&c, &pb__ctl_request__descriptor, m);
 	if (!in)

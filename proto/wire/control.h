@@ -15,6 +15,7 @@ enum ctl_op {
 	CTL_DELETE,
 	CTL_CONSOLE, /* one FD_ROLE_CONSOLE */
 	CTL_WAIT,    /* CTL_EVENT_ENDED comes on this connection when the VM ends */
+	CTL_POWER_BUTTON, /* pressed; what the guest does about it is the guest's affair */
 	CTL_REPLY = 64,
 	CTL_EVENT,
 };

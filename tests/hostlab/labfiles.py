@@ -19,7 +19,7 @@ QEMU = '/usr/bin/qemu-system-x86_64'
 BUSYBOX = '/bin/busybox'
 LAB_MODULES = ('virtio_pci', 'overlay', 'virtiofs')
 GUEST_MODULES = ('virtio_pci', 'virtio_mmio', 'virtio_console', 'virtio_rng', 'virtio_blk', 'virtio_net', 'virtio_mem', 'virtio_balloon',
-                 'virtio_pmem', 'virtiofs', 'vsock', 'vmw_vsock_virtio_transport', 'nvme', 'ext4')
+                 'virtio_pmem', 'button', 'evdev', 'virtiofs', 'vsock', 'vmw_vsock_virtio_transport', 'nvme', 'ext4')
 
 
 class Error(Exception):
