@@ -14,6 +14,27 @@
 /* One call per batch: large enough that the system call does not count, small enough for a thread's stack. */
 #define BATCH 512u
 
+/* On hosts with several nodes automatic NUMA balancing takes pages out of reach for a while, to see who wants them, and Linux 6.1
+ * to 6.4 call those absent. mincore knows better of anonymous memory, and reading such a page brings it back. True if there was
+ * one. */
+static bool bring_back(const void **pages, const int *status, unsigned long n)
+{
+	unsigned char seen[BATCH];
+	bool some = false;
+
+	for (unsigned long i = 0; i < n && !some; i++)
+		some = status[i] == -ENOENT;
+	if (!some || mincore((void *)(uintptr_t)pages[0], n * GUEST_PAGE, seen) < 0)
+		return false;
+	some = false;
+	for (unsigned long i = 0; i < n; i++)
+		if (status[i] == -ENOENT && (seen[i] & 1)) {
+			(void)*(const volatile uint8_t *)pages[i];
+			some = true;
+		}
+	return some;
+}
+
 int place_tally_add(struct place_tally *t, const void *at, uint64_t len, uint64_t page_size, struct err *e)
 {
 	const void *pages[BATCH];
@@ -25,6 +46,8 @@ int place_tally_add(struct place_tally *t, const void *at, uint64_t len, uint64_
 		for (; n < BATCH && off < len; n++, off += page_size)
 			pages[n] = (const uint8_t *)at + off;
 		if (syscall(SYS_move_pages, 0, n, pages, NULL, status, 0) < 0)
+			return err_sys(e, -errno, "move_pages");
+		if (t->anonymous && bring_back(pages, status, n) && syscall(SYS_move_pages, 0, n, pages, NULL, status, 0) < 0)
 			return err_sys(e, -errno, "move_pages");
 		for (unsigned long i = 0; i < n; i++) {
 			if (status[i] >= 0 && (unsigned)status[i] < LIM_HOST_NODES)
@@ -99,6 +122,7 @@ static int only_node(const void *at, uint64_t len, const struct plan_zone *z)
 
 static int tally_chunk(const struct place_job *job, uint64_t off, uint64_t len, struct place_tally *local)
 {
+	local->anonymous = job->zone->backing == BACKING_ANON;
 	return place_tally_add(local, (const uint8_t *)job->at + off, len, job->zone->page_size, NULL);
 }
 

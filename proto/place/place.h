@@ -37,6 +37,7 @@ struct place_tally {
 	uint64_t node[LIM_HOST_NODES];
 	uint64_t absent;  /* not in this mapping */
 	uint64_t unknown; /* in the object, but only another process has touched them: counted by whoever can know */
+	bool anonymous;   /* set by the caller: the mapping has no object, so mincore tells what this process has in it */
 };
 
 /* Adds [at, at + len) of a mapping, one question per page_size bytes. Needs nothing but the mapping; any thread. */

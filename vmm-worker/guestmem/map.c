@@ -139,7 +139,7 @@ int guestmem_census(const struct guestmem *gm, struct arena *a, struct zone_repo
 		return err_set(e, -ENOBUFS, "no room for the report on %zu zones", gm->plan->n_zones);
 	for (uint16_t i = 0; i < gm->plan->n_zones; i++) {
 		const struct plan_zone *z = &gm->plan->zones[i];
-		struct place_tally t = {0};
+		struct place_tally t = {.anonymous = z->backing == BACKING_ANON};
 		int r;
 
 		if (!gm->zone_at[i] || !made_here(z))
