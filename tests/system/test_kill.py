@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # timeout: 900
 """kill -9 of every process at every stage: its VM ends and says why, nothing is left, and the VM beside it notices nothing."""
 
