@@ -133,7 +133,8 @@ void client_send_event(struct client *c, const struct ctl_event *ev)
 	send_encoded(c, encoded, len);
 }
 
-/* What a client has sent and nobody read would turn its next recv into ECONNRESET, and it would never see the reason that was sent to it. */
+/* What a client has sent and nobody read would turn its next recv into ECONNRESET, and it would never see the reason that was
+ * sent to it. */
 static void discard_unread(struct broker *b, int sock)
 {
 	int r;
@@ -270,6 +271,8 @@ void clients_answer(struct broker *b, const struct vm *vm, unsigned ops, int cod
 			struct ctl_zone_info zones[LIM_ZONES];
 
 			vm_describe(vm, c->pending.op == CTL_INFO ? zones : NULL, &info);
+			if (c->pending.op == CTL_CREATE) /* whoever makes a VM hears what is weaker here without asking */
+				info.isolation = spawner_isolation_text(&b->spawner);
 			r.vms = &info;
 			r.n_vms = 1;
 		}

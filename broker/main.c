@@ -224,6 +224,8 @@ int main(int argc, char **argv)
 		if (!b.n_clients)
 			return die("--private: descriptor 3 is no control connection", &e);
 	}
+	if (!b.opt.private_fd && strcmp(spawner_isolation_text(&b.spawner), "full") != 0)
+		log_line("isolation of VMs: %s", spawner_isolation_text(&b.spawner));
 	notify_say(b.notify, "READY=1");
 	return run(&b);
 }

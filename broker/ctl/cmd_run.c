@@ -105,6 +105,13 @@ static void say_progress(void *arg, const struct ctl_event *ev)
 		fputs("\r\033[K", stderr);
 }
 
+/* Said without being asked: nobody looks for what he does not expect. */
+static void print_weaker(const char *verb, const char *isolation)
+{
+	if (isolation && strcmp(isolation, "full") != 0)
+		fprintf(stderr, "bulkhead %s: isolation of the VM: %s\n", verb, isolation);
+}
+
 /* Asks for the VM. -1: it is there; otherwise the exit code, with everything said. */
 static int create(const char *verb, struct run_args *a, struct ctl_conn *c, struct ctl_request *r, struct console *con,
 		  struct ctl_reply *ret_reply)
@@ -142,6 +149,8 @@ static int create(const char *verb, struct run_args *a, struct ctl_conn *c, stru
 		goto failed;
 	if (ret_reply->diags)
 		print_diags(stderr, ret_reply->diags);
+	if (ret_reply->code == 0 && ret_reply->n_vms && !a->json)
+		print_weaker(verb, ret_reply->vms[0].isolation);
 	if (ret_reply->code < 0) {
 		if (ret_reply->text && *ret_reply->text)
 			fprintf(stderr, "bulkhead %s: %s\n", verb, ret_reply->text);
