@@ -137,17 +137,23 @@ static int request(const char *verb, const struct vm_args *a, enum ctl_op op, co
 	return rc < 0 ? no_broker(verb, path, rc, &e) : ask(verb, a, op, fd, c, ret_reply);
 }
 
+/* What most verbs begin with: the command line, the connection, the one request. -1: *ret_reply is a success. */
+static int begin(int argc, char **argv, bool wants_vm, enum ctl_op op, struct vm_args *a, struct ctl_conn *c,
+		 struct ctl_reply *ret_reply)
+{
+	int rc = parse(argc, argv, wants_vm, false, a);
+
+	return rc >= 0 ? rc : request(argv[0], a, op, NULL, c, ret_reply);
+}
+
 /* boot, pause, resume, delete: the answer is the VM as it is now. */
 static int act(int argc, char **argv, enum ctl_op op)
 {
 	struct ctl_conn c;
 	struct ctl_reply reply;
 	struct vm_args a;
-	int rc = parse(argc, argv, true, false, &a);
+	int rc = begin(argc, argv, true, op, &a, &c, &reply);
 
-	if (rc >= 0)
-		return rc;
-	rc = request(argv[0], &a, op, NULL, &c, &reply);
 	if (rc >= 0)
 		return rc;
 	if (a.json && reply.n_vms)
@@ -181,11 +187,8 @@ int cmd_list(int argc, char **argv)
 	struct ctl_conn c;
 	struct ctl_reply reply;
 	struct vm_args a;
-	int rc = parse(argc, argv, false, false, &a);
+	int rc = begin(argc, argv, false, CTL_LIST, &a, &c, &reply);
 
-	if (rc >= 0)
-		return rc;
-	rc = request(argv[0], &a, CTL_LIST, NULL, &c, &reply);
 	if (rc >= 0)
 		return rc;
 	if (a.json) {
@@ -207,11 +210,8 @@ int cmd_info(int argc, char **argv)
 	struct ctl_conn c;
 	struct ctl_reply reply;
 	struct vm_args a;
-	int rc = parse(argc, argv, true, false, &a);
+	int rc = begin(argc, argv, true, CTL_INFO, &a, &c, &reply);
 
-	if (rc >= 0)
-		return rc;
-	rc = request(argv[0], &a, CTL_INFO, NULL, &c, &reply);
 	if (rc >= 0)
 		return rc;
 	for (size_t i = 0; i < reply.n_vms; i++) {
@@ -331,11 +331,8 @@ int cmd_wait(int argc, char **argv)
 	struct ctl_conn c;
 	struct ctl_reply reply;
 	struct vm_args a;
-	int rc = parse(argc, argv, true, false, &a);
+	int rc = begin(argc, argv, true, CTL_WAIT, &a, &c, &reply);
 
-	if (rc >= 0)
-		return rc;
-	rc = request(argv[0], &a, CTL_WAIT, NULL, &c, &reply);
 	if (rc >= 0)
 		return rc;
 	rc = follow(&c, NULL, a.json);
