@@ -227,6 +227,13 @@ static void bzimage_refused(void **state)
 	assert_int_equal(load(&b, sizeof(b), -1, "", &entry), 0);
 	assert_int_equal(entry.ip.v, 2 * MiB + 0x200);
 	make_bzimage(&b);
+	b.head.hdr.syssize = sizeof(b.kernel) / 16 + 1; /* cut short */
+	assert_true(load(&b, sizeof(b), -1, "", &entry) < 0);
+	b.head.hdr.syssize = sizeof(b.kernel) / 16; /* whole, and with a signature behind it */
+	assert_int_equal(load(&b, sizeof(b), -1, "", &entry), 0);
+	b.head.hdr.syssize = sizeof(b.kernel) / 32;
+	assert_int_equal(load(&b, sizeof(b), -1, "", &entry), 0);
+	make_bzimage(&b);
 	b.head.hdr.jump = 0xffeb; /* a header longer than any */
 	assert_int_equal(load(&b, sizeof(b), -1, "", &entry), 0);
 	make_bzimage(&b);

@@ -38,6 +38,11 @@ static int check_header(const struct setup_header *h, uint64_t size, uint64_t *r
 		return err_set(e, -ENOEXEC, "kernel: a bzImage without a 64-bit entry point");
 	if (setup >= size || size - setup <= ENTRY64_OFFSET)
 		return err_set(e, -ENOEXEC, "kernel: the bzImage ends before its kernel begins");
+	/* In paragraphs of 16 bytes; some builds round up. Behind it there may be more (a signature), but not less. */
+	if (h->syssize * UINT64_C(16) >= size - setup + 16)
+		return err_set(e, -ENOEXEC,
+			       "kernel: the bzImage has been cut short: %llu bytes of its kernel, its header says %llu",
+			       (unsigned long long)(size - setup), (unsigned long long)h->syssize * 16);
 	*ret_payload = setup;
 	return 0;
 }
