@@ -16,10 +16,11 @@ static int open_kvm(struct broker *b, struct err *e)
 		return 0;
 	b->kvm = open(b->opt.kvm, O_RDWR | O_CLOEXEC);
 	if (b->kvm < 0)
-		return err_sys(
-		    e, -errno,
-		    "%s cannot be opened by the broker (is the kvm module loaded, and is its user in the device's group?)",
-		    b->opt.kvm);
+		return err_sys(e, -errno,
+			       "%s cannot be opened by the broker (is the kvm module loaded, and is its user in the device's "
+			       "group? A broker "
+			       "that was there before the device must be started again)",
+			       b->opt.kvm);
 	return 0;
 }
 

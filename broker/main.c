@@ -99,7 +99,8 @@ static int open_own(struct broker *b, int systemds, struct err *e)
 	sigset_t ends;
 	int fd, r;
 
-	b->kvm = open(b->opt.kvm, O_RDWR | O_CLOEXEC); /* where it is not there yet, create tries again */
+	b->kvm = open(b->opt.kvm, O_RDWR | O_CLOEXEC); /* where it is not there yet, create tries again, and says what to do where
+							  Landlock forbids it by then */
 	b->notify = notify_connect();
 	r = host_facts_read(HOST_ROOT_REAL, &b->facts, e);
 	if (r == 0)

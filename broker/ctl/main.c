@@ -3,6 +3,7 @@
 #include "commands.h"
 #include "print_vm.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -62,8 +63,10 @@ int main(int argc, char **argv)
 {
 	const char *verb = argc > 1 ? argv[1] : NULL;
 
-	if (hold_stdio() < 0)
+	if (hold_stdio() < 0) {
+		fprintf(stderr, "bulkhead: /dev/null: %s\n", strerror(errno));
 		return EXIT_REFUSED;
+	}
 	if (!verb) {
 		help(stderr);
 		return EXIT_CONFIG;

@@ -76,7 +76,11 @@ static int read_memory(int root, struct host_facts *f, struct err *e)
 
 	if (f->n_nodes == 1) {
 		/* One node is the whole host, and for that the kernel has better numbers. */
-		if (sys_read(root, &t, "proc/meminfo") < 0 || !sys_meminfo(t.s, "MemTotal", &f->nodes[0].mem_total))
+		int r = sys_read(root, &t, "proc/meminfo");
+
+		if (r < 0)
+			return err_sys(e, r, "/proc/meminfo");
+		if (!sys_meminfo(t.s, "MemTotal", &f->nodes[0].mem_total))
 			return err_set(e, -ENOENT, "/proc/meminfo does not say how much memory there is");
 		f->nodes[0].mem_free = sys_meminfo(t.s, "MemAvailable", &avail) ? avail : node_available(t.s);
 		return 0;
