@@ -6,6 +6,10 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+/* Intel SDM 3A, 10.1.1 */
+#define RESET_RIP 0xfff0u
+#define RESET_CS  0xf000u
+
 #define EMULATION_FAILURE_HAS_INSN KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES
 
 static _Noreturn void end_with(struct vcpu *v, struct end_report *end)
@@ -14,12 +18,16 @@ static _Noreturn void end_with(struct vcpu *v, struct end_report *end)
 	runctl_end(&v->m->run, end);
 }
 
-static _Noreturn void end_plain(struct vcpu *v, enum end_cause cause, const char *detail)
+static _Noreturn void end_triple_fault(struct vcpu *v)
 {
-	struct end_report end = {.cause = cause};
+	struct end_report end = {.cause = END_TRIPLE_FAULT};
 
-	snprintf(end.detail, sizeof(end.detail), "%s", detail);
-	end_with(v, &end);
+	vcpu_report_regs(v, &end);
+	/* AMD APM 2, 15.14.3: the state is undefined after a SHUTDOWN intercept, so KVM resets the vCPU. */
+	snprintf(end.detail, sizeof(end.detail), "an exception, and no handler for it or for the double fault that followed%s",
+		 end.rip == RESET_RIP && end.cs == RESET_CS ? "; this host's CPU keeps no registers of it, these are a reset's"
+							    : "");
+	runctl_end(&v->m->run, &end);
 }
 
 /* The guest's own wish; no registers, nothing is wrong. */
@@ -174,8 +182,7 @@ static void on_exit_reason(struct vcpu *v)
 	case KVM_EXIT_IRQ_WINDOW_OPEN:
 		return;
 	case KVM_EXIT_SHUTDOWN:
-		end_plain(v, END_TRIPLE_FAULT,
-			  "triple fault: an exception, and no handler for it or for the double fault that followed");
+		end_triple_fault(v);
 	case KVM_EXIT_SYSTEM_EVENT:
 		on_system_event(v);
 	case KVM_EXIT_INTERNAL_ERROR:
