@@ -15,20 +15,20 @@
 #define BATCH 512u
 
 /* On hosts with several nodes automatic NUMA balancing takes pages out of reach for a while, to see who wants them, and Linux 6.1
- * to 6.4 call those absent. mincore knows better of anonymous memory, and reading such a page brings it back. True if there was
- * one. */
+ * to 6.4 call those absent (-ENOENT, in transparent huge pages -EFAULT). mincore knows better of anonymous memory, and reading
+ * such a page brings it back. True if there was one. */
 static bool bring_back(const void **pages, const int *status, unsigned long n)
 {
 	unsigned char seen[BATCH];
 	bool some = false;
 
 	for (unsigned long i = 0; i < n && !some; i++)
-		some = status[i] == -ENOENT;
+		some = status[i] < 0;
 	if (!some || mincore((void *)(uintptr_t)pages[0], n * GUEST_PAGE, seen) < 0)
 		return false;
 	some = false;
 	for (unsigned long i = 0; i < n; i++)
-		if (status[i] == -ENOENT && (seen[i] & 1)) {
+		if (status[i] < 0 && (seen[i] & 1)) {
 			(void)*(const volatile uint8_t *)pages[i];
 			some = true;
 		}
