@@ -180,6 +180,31 @@ static void check_host_nodes_exist(struct check *c, const struct zone_spec *z, c
 	}
 }
 
+/* Memory that is promised is judged by what is free when it is made (plan_needs). What only comes when it is touched may be more
+ * than that, but not more than strict nodes can ever hold: the guest would die of it. */
+static void check_host_nodes_hold(struct check *c, const struct zone_spec *z, const char *text)
+{
+	bool promised = mem_opts_huge(&z->o) || z->o.prefault == TRI_ON || z->o.reserve == TRI_ON;
+	uint64_t total = 0, free = 0;
+	struct txt list = {""};
+
+	if (promised || nodeset_empty(&z->host_nodes) || z->host_policy == HOST_POLICY_PREFERRED)
+		return;
+	for (size_t i = 0; i < c->host->n_nodes && i < ARRAY_LEN(c->host->nodes); i++) {
+		if (!nodeset_has(&z->host_nodes, c->host->nodes[i].id))
+			continue;
+		total += c->host->nodes[i].mem_total;
+		free += c->host->nodes[i].mem_free;
+	}
+	if (total == 0 || z->o.size <= total)
+		return;
+	txt_add_set(&list, z->host_nodes.w, NODESET_BITS);
+	FAIL(c, "--memory-zone", text, "make it smaller, or name more nodes",
+	     "%s of memory needed on host node%s %s, which ha%s %s in all, %s of it free", size_text(z->o.size).s,
+	     nodeset_count(&z->host_nodes) == 1 ? "" : "s", list.s, nodeset_count(&z->host_nodes) == 1 ? "s" : "ve",
+	     size_text(total & ~(MiB - 1)).s, size_text(free & ~(MiB - 1)).s);
+}
+
 void check_zone_host(struct check *c, const struct zone_spec *z)
 {
 	unsigned n = nodeset_count(&z->host_nodes);
@@ -201,8 +226,10 @@ void check_zone_host(struct check *c, const struct zone_spec *z)
 	else if (z->host_policy == HOST_POLICY_PREFERRED && n > 1)
 		FAIL(c, "--memory-zone", t.s, "name one node, or use bind or interleave",
 		     "host_numa_policy=preferred takes one node, this names %u", n);
-	if (c->host)
+	if (c->host) {
 		check_host_nodes_exist(c, z, t.s);
+		check_host_nodes_hold(c, z, t.s);
+	}
 	if (!z->file)
 		return;
 	txt_set(&path, "id=%s,file=%s", shown(z->id), z->file);

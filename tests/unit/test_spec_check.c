@@ -139,6 +139,34 @@ static void policy_without_nodes(void **state)
 	expect_errors(1);
 }
 
+/* What comes by touch may be more than is free, but not more than its nodes have. */
+static void more_than_the_nodes_have(void **state)
+{
+	uint64_t all = fixture_two_nodes.nodes[0].mem_total & ~(GiB - 1);
+	struct zone_spec *z = &s.zones[0];
+
+	s.n_zones = 1;
+	*z = (struct zone_spec){.id = "a", .has_size = true, .o = {.size = all}, .host_node_given = true};
+	nodeset_add(&z->host_nodes, 0);
+	expect_errors(0);
+	z->o.size += 2 * GiB;
+	expect_errors(1);
+	assert_non_null(strstr(ds.d[0].reason, "needed on host node 0"));
+	assert_non_null(strstr(ds.d[0].reason, "free"));
+	memset(&ds, 0, sizeof(ds));
+	z->host_policy = HOST_POLICY_PREFERRED;
+	expect_errors(0);
+	z->host_policy = HOST_POLICY_INTERLEAVE;
+	expect_errors(1);
+	memset(&ds, 0, sizeof(ds));
+	nodeset_add(&z->host_nodes, 1);
+	expect_errors(0);
+	memset(&ds, 0, sizeof(ds));
+	z->o.size = UINT64_MAX & ~(GiB - 1);
+	z->o.prefault = TRI_ON; /* plan_needs says it */
+	assert_int_equal(spec_check(&s, NULL, &ds), spec_check(&s, &fixture_two_nodes, &ds));
+}
+
 static void long_strings(void **state)
 {
 	static char big[20000];
@@ -237,13 +265,14 @@ static void random_specs(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test_setup(empty_is_a_machine, reset),    cmocka_unit_test_setup(earlier_errors_are_not_mine, reset),
-	    cmocka_unit_test_setup(counts_beyond_arrays, reset),  cmocka_unit_test_setup(lists_that_were_not_sent, reset),
-	    cmocka_unit_test_setup(null_names_in_lists, reset),   cmocka_unit_test_setup(huge_lists, reset),
-	    cmocka_unit_test_setup(enums_out_of_range, reset),    cmocka_unit_test_setup(sums_that_wrap, reset),
-	    cmocka_unit_test_setup(page_sizes_from_peers, reset), cmocka_unit_test_setup(vcpu_counts, reset),
-	    cmocka_unit_test_setup(policy_without_nodes, reset),  cmocka_unit_test_setup(long_strings, reset),
-	    cmocka_unit_test_setup(supported_table, reset),       cmocka_unit_test_setup(random_specs, reset),
+	    cmocka_unit_test_setup(empty_is_a_machine, reset),       cmocka_unit_test_setup(earlier_errors_are_not_mine, reset),
+	    cmocka_unit_test_setup(counts_beyond_arrays, reset),     cmocka_unit_test_setup(lists_that_were_not_sent, reset),
+	    cmocka_unit_test_setup(null_names_in_lists, reset),      cmocka_unit_test_setup(huge_lists, reset),
+	    cmocka_unit_test_setup(enums_out_of_range, reset),       cmocka_unit_test_setup(sums_that_wrap, reset),
+	    cmocka_unit_test_setup(page_sizes_from_peers, reset),    cmocka_unit_test_setup(vcpu_counts, reset),
+	    cmocka_unit_test_setup(policy_without_nodes, reset),     cmocka_unit_test_setup(long_strings, reset),
+	    cmocka_unit_test_setup(supported_table, reset),          cmocka_unit_test_setup(random_specs, reset),
+	    cmocka_unit_test_setup(more_than_the_nodes_have, reset),
 	};
 
 	return cmocka_run_group_tests_name("spec_check", tests, NULL, NULL);
