@@ -33,7 +33,7 @@ static int read_path(int root, struct sys_text *ret, const char *path)
 	return 0;
 }
 
-static int vread(int root, struct sys_text *ret, const char *fmt, va_list ap)
+static int PRINTF_LIKE(3, 0) vread(int root, struct sys_text *ret, const char *fmt, va_list ap)
 {
 	char path[160];
 

@@ -228,7 +228,7 @@ static int control_message(unsigned k, struct chan_msg *m)
 		ev = (struct ctl_event){.kind = CTL_EVENT_ENDED, .name = "x", .end = sample_end()};
 		return ctl_event_encode(&ev, m->data, sizeof(m->data), &m->len, NULL);
 	default:
-		assert(!"sample number");
+		assert(false && "sample number");
 	}
 	return ctl_request_encode(&q, m->data, sizeof(m->data), &m->len, NULL);
 }
