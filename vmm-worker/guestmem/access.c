@@ -105,6 +105,8 @@ int gm_clear_fresh(const struct guestmem *gm, gpa_t at, uint64_t len)
 		const struct gm_piece *p = find(gm, at);
 		void *to = gm_chunk(gm, at, &n);
 
+		if (!p || !to)
+			return -EFAULT;
 		/* Anonymous memory of a new worker is zero already; writing zeros would only allocate it. */
 		if (gm->plan->zones[p->zone].backing != BACKING_ANON)
 			memset(to, 0, (size_t)n);

@@ -44,7 +44,7 @@ static int map_zone(const struct plan_zone *z, uint64_t congruent, int fd, uint8
 	uint64_t align = z->page_size > MAP_ALIGN ? z->page_size : MAP_ALIGN;
 	bool shared = !made_here(z);
 	int flags = MAP_FIXED | (shared ? MAP_SHARED : MAP_PRIVATE);
-	uint8_t *at;
+	uint8_t *at = NULL;
 	int r;
 
 	if (z->backing == BACKING_ANON)
