@@ -23,7 +23,7 @@ struct plan_zone {
 	bool prefault, reserve, thp, mergeable;
 	enum host_policy host_policy;
 	struct nodeset host_nodes; /* empty: anywhere */
-	struct nodeset host_cpus;  /* CPUs of those nodes, for populating threads; empty: any */
+	struct nodeset host_cpus;  /* CPUs of those nodes, or the nearest to them, for populating threads and vCPUs; empty: any */
 	uint32_t guest_node;       /* index into mem_plan.nodes, 0 when there is no NUMA description */
 	/* All 0 without hotplug. block_size is the smallest step: 2 MiB or the page size with virtio-mem, 128 MiB or the page
 	 * size with ACPI. */

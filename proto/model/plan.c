@@ -58,6 +58,25 @@ static void choose_page_size(const struct mem_opts *o, const char *option, const
 	}
 }
 
+static void add_cpus(struct plan_zone *z, const struct host_node *n)
+{
+	for (size_t w = 0; w < ARRAY_LEN(z->host_cpus.w); w++)
+		z->host_cpus.w[w] |= n->cpus.w[w];
+}
+
+/* A node of memory only (CXL) is used by the CPUs that are nearest to it; all of them, if several nodes are equally near. */
+static void add_nearest_cpus(struct plan_zone *z, const struct host_facts *host, const struct host_node *memory)
+{
+	uint16_t best = UINT16_MAX;
+
+	for (size_t i = 0; i < host->n_nodes; i++)
+		if (!nodeset_empty(&host->nodes[i].cpus) && memory->distance[i] && memory->distance[i] < best)
+			best = memory->distance[i];
+	for (size_t i = 0; i < host->n_nodes; i++)
+		if (memory->distance[i] == best)
+			add_cpus(z, &host->nodes[i]);
+}
+
 static void choose_host_nodes(const struct zone_spec *zs, const struct host_facts *host, struct plan_zone *z)
 {
 	z->host_policy = zs->host_policy;
@@ -66,8 +85,12 @@ static void choose_host_nodes(const struct zone_spec *zs, const struct host_fact
 		z->host_policy = HOST_POLICY_BIND;
 	for (size_t i = 0; i < host->n_nodes; i++)
 		if (nodeset_has(&z->host_nodes, host->nodes[i].id))
-			for (size_t w = 0; w < ARRAY_LEN(z->host_cpus.w); w++)
-				z->host_cpus.w[w] |= host->nodes[i].cpus.w[w];
+			add_cpus(z, &host->nodes[i]);
+	if (!nodeset_empty(&z->host_cpus))
+		return;
+	for (size_t i = 0; i < host->n_nodes; i++)
+		if (nodeset_has(&z->host_nodes, host->nodes[i].id))
+			add_nearest_cpus(z, host, &host->nodes[i]);
 }
 
 static void fill_zone(const struct memory_spec *memory, const struct mem_opts *own, const char *option, const char *file,

@@ -241,6 +241,33 @@ static void test_default_huge_size(void **state)
 	assert_non_null(strstr(ds.d[0].reason, "2M"));
 }
 
+/* Memory without processors is populated and used by those nearest to it. */
+static void test_memory_only_node(void **state)
+{
+	static const uint16_t distances[3][3] = {{10, 21, 17}, {21, 10, 28}, {17, 28, 10}};
+	struct diags ds = {0};
+	struct host_facts host;
+	struct vm_spec s = {0};
+	struct mem_plan p;
+
+	fix_host(&host);
+	host.n_nodes = 3;
+	host.nodes[2] = host.nodes[1];
+	host.nodes[2].id = 2;
+	memset(&host.nodes[2].cpus, 0, sizeof(host.nodes[2].cpus));
+	for (size_t i = 0; i < 3; i++)
+		memcpy(host.nodes[i].distance, distances[i], sizeof(distances[i]));
+	nodeset_add(&fix_zone(&s, "far", GiB)->host_nodes, 2);
+	nodeset_add(&fix_zone(&s, "both", GiB)->host_nodes, 2);
+	nodeset_add(&s.zones[1].host_nodes, 1);
+	assert_int_equal(plan_build(&s, &host, &p, &ds), 0);
+	assert_memory_equal(&p.zones[0].host_cpus, &host.nodes[0].cpus, sizeof(struct nodeset));
+	assert_memory_equal(&p.zones[1].host_cpus, &host.nodes[1].cpus, sizeof(struct nodeset));
+	host.nodes[2].distance[1] = 17;
+	assert_int_equal(plan_build(&s, &host, &p, &ds), 0);
+	assert_int_equal(nodeset_count(&p.zones[0].host_cpus), 16);
+}
+
 static void test_inherits(void **state)
 {
 	struct vm_spec s = {.memory = {.given = true, .has_size = true, .o = {.thp = TRI_OFF, .mergeable = TRI_ON}}};
@@ -335,17 +362,18 @@ static void test_no_boot_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_default),
-		cmocka_unit_test(test_split_at_3g),
-		cmocka_unit_test(test_holes),
-		cmocka_unit_test(test_full),
-		cmocka_unit_test(test_distances),
-		cmocka_unit_test(test_acpi_hotplug),
-		cmocka_unit_test(test_default_huge_size),
-		cmocka_unit_test(test_inherits),
-		cmocka_unit_test(test_segments),
-		cmocka_unit_test(test_address_bits),
-		cmocka_unit_test(test_no_boot_memory),
+	    cmocka_unit_test(test_default),
+	    cmocka_unit_test(test_split_at_3g),
+	    cmocka_unit_test(test_holes),
+	    cmocka_unit_test(test_full),
+	    cmocka_unit_test(test_distances),
+	    cmocka_unit_test(test_acpi_hotplug),
+	    cmocka_unit_test(test_default_huge_size),
+	    cmocka_unit_test(test_inherits),
+	    cmocka_unit_test(test_memory_only_node),
+	    cmocka_unit_test(test_segments),
+	    cmocka_unit_test(test_address_bits),
+	    cmocka_unit_test(test_no_boot_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
