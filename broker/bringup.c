@@ -137,5 +137,6 @@ void vm_grant(struct vm *vm)
 	vm->granted = true;
 	vm->worker.until = now_ms() + VM_WORKER_SETUP_MS;
 	/* A failure has killed the worker, and its exit notice tells the rest. */
-	vm_send_worker(vm, &m, fds, g->n_tags);
+	if (vm_send_worker(vm, &m, fds, g->n_tags) == 0)
+		devices_grant(vm);
 }

@@ -76,6 +76,13 @@ static int take_fds(struct vm *vm, const struct ctl_request *q, struct chan_msg 
 		} else if (role == FD_ROLE_SERIAL_FILE) {
 			to = &vm->serial_file;
 			r = granted_serial_file(o, fd, e);
+		} else if (role == FD_ROLE_DEVICE) {
+			r = granted_console(fd, e);
+			if (r == 0)
+				r = devices_take(vm, index, &m->fds[i], e);
+			if (r < 0)
+				return r;
+			continue;
 		} else if (index < vm->plan.n_zones && q->spec->n_zones && q->spec->zones[index].file) {
 			to = &vm->zone_files[index];
 			r = granted_zone_file(o, fd, &vm->plan.zones[index], e);
@@ -98,6 +105,8 @@ static int check_fds(const struct vm *vm, const struct vm_spec *s, struct err *e
 		return err_set(e, -EPROTO, "create: --initramfs and what came with it do not fit");
 	if ((vm->serial_file >= 0) != (s->serial == SERIAL_FILE))
 		return err_set(e, -EPROTO, "create: --serial and what came with it do not fit");
+	if (devices_check(vm, e) < 0)
+		return e->code;
 	for (size_t i = 0; i < s->n_zones; i++)
 		if (s->zones[i].file && vm->zone_files[i] < 0)
 			return err_set(e, -EPROTO, "create: the file of zone %s did not come with it", vm->plan.zones[i].id);
@@ -110,6 +119,8 @@ static int fill_grant(struct vm *vm, const struct vm_spec *s, struct err *e)
 	struct wk_grant *g = &vm->grant;
 
 	*g = (struct wk_grant){.plan = &vm->plan,
+			       .devices = g->devices,
+			       .n_devices = g->n_devices,
 			       .vcpus_boot = cpus_spec_boot(cpus),
 			       .vcpus_max = cpus_spec_max(cpus),
 			       .serial = s->serial == SERIAL_UNSET ? SERIAL_TTY : s->serial};
@@ -159,7 +170,9 @@ int op_create(struct client *c, struct vm *unused, struct ctl_request *q, struct
 	if (!vm)
 		return err_set(e, -ENOMEM, "the broker is out of memory");
 	vm->plan = plan;
-	r = take_fds(vm, q, m, e);
+	r = devices_fill(vm, q->spec, e);
+	if (r == 0)
+		r = take_fds(vm, q, m, e);
 	if (r == 0)
 		r = check_fds(vm, q->spec, e);
 	if (r == 0)

@@ -316,6 +316,10 @@ static void worker_says(struct vm *vm, const struct wk_msg *wk)
 		if (vm->query_until)
 			query_done(vm);
 		return;
+	case WK_DEVICE_STATE:
+		if (!vm->ready || !devices_say(vm, &wk->u.device_state))
+			return out_of_turn(&vm->worker, "spoke of a device that is not there");
+		return;
 	case WK_FAILED:
 		vm->worker.asked = true; /* it exits now */
 		vm->worker.until = now_ms() + VM_STOP_MS;
@@ -327,6 +331,7 @@ static void worker_says(struct vm *vm, const struct wk_msg *wk)
 			return out_of_turn(&vm->worker, "ended before it began");
 		return worker_ended(vm, &wk->u.ended);
 	case WK_GRANT:
+	case WK_DEVICE:
 	case WK_START:
 	case WK_PAUSE:
 	case WK_RESUME:
@@ -508,6 +513,7 @@ void vms_tick(struct broker *b, uint64_t now, uint64_t *next)
 			helper_late(&vm->memsrv);
 		if (!vm || vm->dead)
 			continue;
+		devices_tick(vm, now, next);
 		if (due(vm->act_until, now, next)) {
 			vm->act_until = 0;
 			clients_answer(b, vm, OPS(CTL_BOOT) | OPS(CTL_PAUSE) | OPS(CTL_RESUME), -ETIMEDOUT,

@@ -59,6 +59,7 @@ void vm_remove(struct vm *vm)
 	free(vm->affinity);
 	vm->affinity = NULL;
 	vm->dead = true;
+	devices_free(vm);
 	vm->b->buried = true;
 }
 

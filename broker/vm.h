@@ -1,6 +1,7 @@
 /* One VM as the broker knows it. States change in vm_set_state only, along the edges of model/vm_state.c. */
 #pragma once
 #include "broker.h"
+#include "devices.h"
 
 #include "wire/memsrv.h"
 #include "wire/worker.h"
@@ -51,6 +52,8 @@ struct vm {
 	char cmdline[LIM_CMDLINE + 1];
 	struct affinity_spec *affinity;
 	int kernel, initramfs, console, serial_file;
+	struct device_plan *device_plans; /* NULL: no devices */
+	struct vm_device *devices;
 	int zone_files[LIM_ZONES]; /* a client's files; -1: none */
 	int zones[LIM_ZONES];      /* memsrv's objects; -1: none */
 	bool zones_ready;

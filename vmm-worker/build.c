@@ -32,11 +32,21 @@ static void *chunk(const void *gm, uint64_t at, uint64_t *len)
 	return gm_chunk(gm, gpa(at), len);
 }
 
-static int build_virtio(struct machine *m, struct err *e)
+static int build_virtio(struct machine *m, struct grant *g, struct err *e)
 {
-	struct virtio_config config = {.console_fd = -1};
+	struct vhost_connection connection[LIM_DEVICES];
+	struct virtio_config config = {
+	    .console_fd = -1,
+	    .n_vhost = g->w.n_devices,
+	    .vhost = g->w.devices,
+	    .connection = connection,
+	    .vhost_host = {.irq = &m->irq, .plan = g->w.plan, .zone_fds = g->zone},
+	};
 	struct virtq_memory memory = {chunk, &m->gm};
 
+	for (size_t i = 0; i < g->n_connections; i++)
+		connection[i] = (struct vhost_connection){fd_take(&g->connection[i][0]), fd_take(&g->connection[i][1]),
+							  fd_take(&g->connection[i][2])};
 	return virtio_init(&m->virtio, &config, &memory, m->vm.fd, &m->pci, e);
 }
 
@@ -59,7 +69,7 @@ static int build_devices(struct machine *m, struct grant *g, struct err *e)
 	if (r == 0)
 		r = pci_init(&m->pci, g->w.plan, send_msi, &m->irq, power_reset_access, &m->power, &m->pio, &m->mmio, e);
 	if (r == 0)
-		r = build_virtio(m, e);
+		r = build_virtio(m, g, e);
 	if (r == 0)
 		serial_attach(&m->serial, fd_take(&g->console));
 	return r;
@@ -114,8 +124,7 @@ int build_machine(struct machine *m, struct grant *g, struct arena *a, place_pro
 	int r;
 
 	if (w->threads_per_core || w->cores_per_die || w->dies_per_package || w->packages)
-		m->topology =
-		    topology_of(w->threads_per_core, w->cores_per_die, w->dies_per_package, w->packages, w->vcpus_max);
+		m->topology = topology_of(w->threads_per_core, w->cores_per_die, w->dies_per_package, w->packages, w->vcpus_max);
 	else
 		m->topology = topology_of_nodes(w->plan, w->vcpus_max);
 	r = build_memory(m, g, a, progress, arg, ret_reports, e);
@@ -163,6 +172,7 @@ size_t build_list_fds(const struct machine *m, int *fds, size_t cap)
 	for (size_t i = 0; i < ARRAY_LEN(own) && n < cap; i++)
 		if (own[i] >= 0)
 			fds[n++] = own[i];
+	n += virtio_list_fds(&m->virtio, fds + n, cap - n);
 	for (uint32_t i = 0; i < m->n_vcpus && n < cap; i++)
 		fds[n++] = m->vcpu[i].fd;
 	return n;

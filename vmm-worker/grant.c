@@ -36,6 +36,7 @@ static int *place_for(struct grant *g, const struct fd_tag *tag)
 		return tag->index == 0 ? &g->serial_file : NULL;
 	case FD_ROLE_ZONE:
 		return tag->index < g->w.plan->n_zones ? &g->zone[tag->index] : NULL;
+	case FD_ROLE_DEVICE:    /* come by WK_DEVICE */
 	case FD_ROLE_ZONE_FILE: /* files go to the worker as the zone's object, FD_ROLE_ZONE */
 		return NULL;
 	}
@@ -100,15 +101,57 @@ static int check_kvm(int fd, struct err *e)
 	return 0;
 }
 
-int grant_check_console(int fd, struct err *e)
+static int check_stream(int fd, const char *what, struct err *e)
 {
 	int domain = 0, type = 0;
 	socklen_t len = sizeof(int);
 
 	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0 || getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0 ||
 	    domain != AF_UNIX || type != SOCK_STREAM)
-		return err_set(e, -EBADF, "console: not a stream socket");
+		return err_set(e, -EBADF, "%s: not a stream socket", what);
 	return 0;
+}
+
+int grant_check_console(int fd, struct err *e)
+{
+	return check_stream(fd, "console", e);
+}
+
+int grant_check_connection(const int fds[WK_DEVICE_FDS], struct err *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < WK_DEVICE_FDS && r == 0; i++)
+		r = check_stream(fds[i], "connection to a back-end", e);
+	return r;
+}
+
+int grant_accept_device(struct grant *g, struct chan_msg *m, struct arena *a, struct err *e)
+{
+	size_t keep = a->used;
+	struct wk_msg msg;
+	int r = wk_decode(m, a, &msg, e);
+
+	a->used = keep;
+	if (r == 0 && (msg.op != WK_DEVICE || msg.u.device.index != g->n_connections))
+		r = err_set(e, -EPROTO, "after the grant its devices must come, in order");
+	if (r == 0)
+		r = grant_check_connection(m->fds, e);
+	if (r < 0)
+		return err_wrap(e, "the worker refuses its grant");
+	for (size_t i = 0; i < WK_DEVICE_FDS; i++)
+		g->connection[g->n_connections][i] = fd_take(&m->fds[i]);
+	g->n_connections++;
+	return 0;
+}
+
+uint64_t grant_shared_zones(const struct grant *g)
+{
+	uint64_t zones = 0;
+
+	for (size_t i = 0; i < g->w.n_devices; i++)
+		zones |= g->w.devices[i].zones;
+	return zones;
 }
 
 /* Sealed against every change of its size: nobody who holds it can take memory away under us with a truncation. */
@@ -235,6 +278,8 @@ int grant_accept(struct grant *g, struct chan_msg *m, struct arena *a, struct er
 	if (r == 0)
 		r = check_cpus(&g->w, e);
 	if (r == 0)
+		r = device_plan_check(g->w.devices, g->w.n_devices, g->w.plan, e);
+	if (r == 0)
 		r = take_fds(g, m, e);
 	if (r == 0)
 		r = check_fds(g, e);
@@ -247,5 +292,6 @@ void grant_close_spent(struct grant *g)
 	fd_cleanup(&g->kernel);
 	fd_cleanup(&g->initramfs);
 	for (size_t i = 0; i < g->w.plan->n_zones; i++)
-		fd_cleanup(&g->zone[i]);
+		if (!(grant_shared_zones(g) >> i & 1))
+			fd_cleanup(&g->zone[i]);
 }

@@ -8,6 +8,8 @@ struct grant {
 	int kvm, kernel;
 	int initramfs, console, serial_file; /* -1: not granted */
 	int zone[LIM_ZONES];                 /* -1: none, for anonymous zones and zones without boot memory */
+	size_t n_connections;
+	int connection[LIM_DEVICES][WK_DEVICE_FDS]; /* of each device to its back-end; -1: taken */
 };
 
 void grant_init(struct grant *g);
@@ -15,6 +17,15 @@ void grant_init(struct grant *g);
 /* Decodes m, which must be a WK_GRANT, and checks the plan and every descriptor against it: role, count, kind, size, seals,
  * access mode. Owns the descriptors from then on, also on failure. */
 int grant_accept(struct grant *g, struct chan_msg *m, struct arena *a, struct err *e);
+
+/* One WK_DEVICE for each device of the grant, in order. Owns its descriptors. */
+int grant_accept_device(struct grant *g, struct chan_msg *m, struct arena *a, struct err *e);
+
+/* Three connected stream sockets. Also for WK_DEVICE while the machine runs. */
+int grant_check_connection(const int fds[WK_DEVICE_FDS], struct err *e);
+
+/* Zones whose descriptors are passed on to back-ends. */
+uint64_t grant_shared_zones(const struct grant *g);
 
 /* Closes what the machine no longer needs once it is built: /dev/kvm, kernel, initramfs, zones (their mappings stay). */
 void grant_close_spent(struct grant *g);

@@ -26,15 +26,26 @@ static int receive_grant(struct worker *w, struct err *e)
 		return r;
 	r = grant_accept(&w->grant, &w->link.in, &w->arena, e);
 	chan_msg_close(&w->link.in);
+	for (size_t i = 0; r == 0 && i < w->grant.w.n_devices; i++) {
+		r = link_recv(&w->link, e);
+		if (r <= 0)
+			return r;
+		r = grant_accept_device(&w->grant, &w->link.in, &w->arena, e);
+		chan_msg_close(&w->link.in);
+	}
 	return r < 0 ? r : 1;
 }
 
 /* 0 1 2 are /dev/null, 3 the channel, the rest is the machine's; nothing else may be open once the guest runs. */
 static int check_fds(const struct worker *w, struct err *e)
 {
-	int fds[LIM_CPUS + 16] = {0, 1, 2, BROKER_FD};
+	int fds[LIM_CPUS + LIM_ZONES + 2 * (DEVICE_QUEUES_ALL + LIM_DEVICES) + 16] = {0, 1, 2, BROKER_FD};
+	size_t n = 4 + build_list_fds(&w->machine, fds + 4, LIM_CPUS + 12 + 2 * (DEVICE_QUEUES_ALL + LIM_DEVICES));
 
-	return lockdown_census(fds, 4 + build_list_fds(&w->machine, fds + 4, ARRAY_LEN(fds) - 4), e);
+	for (size_t i = 0; i < LIM_ZONES; i++)
+		if (w->grant.zone[i] >= 0)
+			fds[n++] = w->grant.zone[i]; /* for back-ends that come later */
+	return lockdown_census(fds, n, e);
 }
 
 static int say_ready(struct worker *w, const struct wk_reports *reports, struct err *e)

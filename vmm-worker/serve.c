@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #define CONSOLE_LAST_WORDS_MS 200
@@ -125,6 +126,19 @@ static void console(struct server *s, int *fd)
 	pthread_mutex_unlock(&s->m->dev_lock);
 }
 
+/* A new connection for a device that has lost its back-end. */
+static void device(struct server *s, uint32_t index, int *fds)
+{
+	struct err e;
+
+	if (index >= s->m->virtio.n_vhost || grant_check_connection(fds, &e) < 0)
+		return; /* the message's owner closes them */
+	pthread_mutex_lock(&s->m->dev_lock);
+	vhost_connect(&s->m->virtio.vhost[index], fd_take(&fds[0]), fd_take(&fds[1]), fd_take(&fds[2]));
+	vhost_sync(&s->m->virtio.vhost[index]);
+	pthread_mutex_unlock(&s->m->dev_lock);
+}
+
 /* The broker is our parent, and still: a message that is none of these ends the machine and harms nobody. */
 static void on_broker(struct server *s)
 {
@@ -163,11 +177,15 @@ static void on_broker(struct server *s)
 		ged_raise(&s->m->ged, PLAT_GED_POWER_BUTTON);
 		pthread_mutex_unlock(&s->m->dev_lock);
 		break;
+	case WK_DEVICE:
+		device(s, msg.u.device.index, s->l->in.fds);
+		break;
 	case WK_GRANT:
 	case WK_READY:
 	case WK_PROGRESS:
 	case WK_STATE:
 	case WK_STATS:
+	case WK_DEVICE_STATE:
 	case WK_FAILED:
 	case WK_ENDED:
 		finish(s, EXIT_BROKEN);
@@ -206,6 +224,16 @@ static void on_console(struct machine *m, short events)
 	pthread_mutex_unlock(&m->dev_lock);
 }
 
+static int virtio_wait(struct machine *m)
+{
+	int ms;
+
+	pthread_mutex_lock(&m->dev_lock);
+	ms = virtio_timeout(&m->virtio);
+	pthread_mutex_unlock(&m->dev_lock);
+	return ms;
+}
+
 static size_t virtio_interest(struct machine *m, struct pollfd *p)
 {
 	size_t n;
@@ -237,6 +265,27 @@ static struct pollfd console_interest(struct machine *m)
 	return p;
 }
 
+/* What has become of back-ends, one after the other: the lock is not held while the broker is told. */
+static void tell_devices(struct server *s)
+{
+	for (uint32_t i = 0; i < s->m->virtio.n_vhost && !s->done; i++) {
+		struct vhost_dev *d = &s->m->virtio.vhost[i];
+		char text[sizeof(d->text)];
+		struct wk_msg m = {.op = WK_DEVICE_STATE, .u.device_state = {.index = i, .text = text}};
+		bool tell;
+
+		pthread_mutex_lock(&s->m->dev_lock);
+		tell = d->tell;
+		d->tell = false;
+		m.u.device_state.up = d->told_up;
+		m.u.device_state.hopeless = d->front.hopeless;
+		memcpy(text, d->text, sizeof(text));
+		pthread_mutex_unlock(&s->m->dev_lock);
+		if (tell)
+			send_or_leave(s, &m);
+	}
+}
+
 int serve(struct machine *m, struct link *l, struct arena *arena, bool start)
 {
 	struct server s = {.m = m, .l = l, .arena = arena, .phase = PHASE_HELD, .pid = getpid()};
@@ -251,7 +300,7 @@ int serve(struct machine *m, struct link *l, struct arena *arena, bool start)
 		};
 		size_t n_virtio = virtio_interest(m, p + 3);
 
-		if (poll(p, 3 + n_virtio, -1) < 0) {
+		if (poll(p, 3 + n_virtio, virtio_wait(m)) < 0) {
 			if (errno == EINTR)
 				continue;
 			return EXIT_BROKEN;
@@ -264,6 +313,8 @@ int serve(struct machine *m, struct link *l, struct arena *arena, bool start)
 			on_console(m, p[2].revents);
 		if (!s.done)
 			on_virtio(m, p + 3, n_virtio);
+		if (!s.done)
+			tell_devices(&s);
 	}
 	return s.exit_code;
 }

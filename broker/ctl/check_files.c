@@ -7,10 +7,12 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <linux/magic.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 struct wanted {
@@ -151,6 +153,39 @@ static void check_serial_file(const char *path, struct opened_files *f, struct d
 		keep(f, &w, &fd, ds);
 }
 
+/* The back-end is reached with the caller's rights, once; a full queue of connections is a back-end that does not work. */
+static void connect_backend(const struct device_spec *d, uint16_t index, struct opened_files *f, struct diags *ds)
+{
+	static const char *const option[] = {
+	    [DEVICE_DISK] = "--disk",
+	    [DEVICE_NET] = "--net",
+	    [DEVICE_FS] = "--fs",
+	    [DEVICE_VHOST_USER] = "--vhost-user",
+	};
+	struct wanted w = {.option = option[d->kind], .path = d->socket, .role = FD_ROLE_DEVICE, .index = index};
+	int fd CLEANUP(fd_cleanup) = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+
+	txt_set(&w.text, "socket=%s", d->socket);
+	if (strlen(d->socket) >= sizeof(to.sun_path)) {
+		diag_add(ds, DIAG_ERROR, w.option, w.text.s, "use a shorter path", "the path of a socket has at most %zu bytes",
+			 sizeof(to.sun_path) - 1);
+		return;
+	}
+	memcpy(to.sun_path, d->socket, strlen(d->socket));
+	if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0) {
+		int err = errno;
+
+		diag_add(ds, DIAG_ERROR, w.option, w.text.s,
+			 err == ENOENT || err == ECONNREFUSED ? "start the back-end first"
+			 : err == EAGAIN                      ? "start the back-end anew; it does not take connections"
+							      : "use a socket that you may connect to yourself",
+			 "cannot connect to the back-end: %s", strerrordesc_np(err));
+		return;
+	}
+	keep(f, &w, &fd, ds);
+}
+
 int check_files(const struct vm_spec *spec, struct opened_files *ret, struct diags *ds)
 {
 	size_t before = ds->n_errors;
@@ -166,6 +201,9 @@ int check_files(const struct vm_spec *spec, struct opened_files *ret, struct dia
 			check_zone_file(&spec->zones[i], (uint16_t)i, ret, ds);
 	if (spec->serial == SERIAL_FILE && spec->serial_file)
 		check_serial_file(spec->serial_file, ret, ds);
+	for (size_t i = 0; ret && i < spec->n_devices && i < LIM_DEVICES; i++)
+		if (device_spec_vhost_user(&spec->devices[i]) && spec->devices[i].socket && *spec->devices[i].socket)
+			connect_backend(&spec->devices[i], (uint16_t)i, ret, ds);
 	if (ds->n_errors == before)
 		return 0;
 	if (ret)

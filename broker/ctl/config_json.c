@@ -133,6 +133,12 @@ static void one_fs(struct parse *p, const char *path, json_object *v, struct vm_
 	read_object(p, path, v, &keys_fs, &s->devices[s->n_devices++], NULL);
 }
 
+static void one_vhost_user(struct parse *p, const char *path, json_object *v, struct vm_spec *s)
+{
+	s->devices[s->n_devices].kind = DEVICE_VHOST_USER;
+	read_object(p, path, v, &keys_vhost_user, &s->devices[s->n_devices++], NULL);
+}
+
 static void read_cpus(struct parse *p, const char *path, json_object *v, struct vm_spec *s)
 {
 	s->cpus.given = true;
@@ -246,6 +252,11 @@ static void read_fs(struct parse *p, const char *path, json_object *v, struct vm
 	read_array(p, path, v, LIM_DEVICES - s->n_devices, s, one_fs);
 }
 
+static void read_vhost_user(struct parse *p, const char *path, json_object *v, struct vm_spec *s)
+{
+	read_array(p, path, v, LIM_DEVICES - s->n_devices, s, one_vhost_user);
+}
+
 static const struct {
 	const char *name;
 	void (*read)(struct parse *p, const char *path, json_object *v, struct vm_spec *s);
@@ -253,6 +264,7 @@ static const struct {
     {"cpus", read_cpus},   {"memory", read_memory},     {"payload", read_payload}, {"numa", read_numa},
     {"sgx_epc", read_epc}, {"platform", read_platform}, {"serial", read_serial},   {"console", read_console},
     {"disks", read_disks}, {"net", read_net},           {"fs", read_fs},
+    {"vhost_user", read_vhost_user},
 };
 
 static void read_vm(struct parse *p, json_object *root, struct vm_spec *s)
@@ -269,7 +281,7 @@ static void read_vm(struct parse *p, json_object *root, struct vm_spec *s)
 			i++;
 		if (i == ARRAY_LEN(members))
 			report(p, name, v,
-			       "known: cpus, memory, payload, numa, sgx_epc, platform, serial, console, disks, net, fs",
+			       "known: cpus, memory, payload, numa, sgx_epc, platform, serial, console, disks, net, fs, vhost_user",
 			       "unknown member, or a part of Cloud Hypervisor's that is not in this version");
 		else if (v)
 			members[i].read(p, name, v, s);

@@ -92,6 +92,11 @@ static void read_fs(struct args *a, const char *text)
 	read_device(a, text, &keys_fs, DEVICE_FS);
 }
 
+static void read_vhost_user(struct args *a, const char *text)
+{
+	read_device(a, text, &keys_vhost_user, DEVICE_VHOST_USER);
+}
+
 static void read_path(struct args *a, const char *option, const char *text, const char **ret)
 {
 	*ret = text;
@@ -178,6 +183,7 @@ static const struct vm_flag vm_flags[] = {
     {"--disk", true, read_disk},
     {"--net", true, read_net},
     {"--fs", true, read_fs},
+    {"--vhost-user", true, read_vhost_user},
     {"--kernel", false, read_kernel},
     {"--initramfs", false, read_initramfs},
     {"--cmdline", false, read_cmdline},

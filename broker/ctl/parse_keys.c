@@ -67,12 +67,18 @@ static const struct key cpus[] = {
 		"pci_segment", NULL, V_U32, AT(struct device_spec, pci_segment), NO_AUX                                          \
 	}
 
+#define BACKEND_KEYS                                                                                                             \
+	{                                                                                                                        \
+		"zones", NULL, V_STR_LIST, AT(struct device_spec, zones), AT(struct device_spec, n_zones)                        \
+	}
+
 static const struct key disk[] = {
     {"path", NULL, V_STRING, AT(struct device_spec, path), NO_AUX, true},
     {"readonly", NULL, V_TRI, AT(struct device_spec, readonly), NO_AUX},
     {"direct", NULL, V_TRI, AT(struct device_spec, direct), NO_AUX},
     {"vhost_user", NULL, V_TRI, AT(struct device_spec, vhost_user), NO_AUX},
     {"socket", "vhost_socket", V_STRING, AT(struct device_spec, socket), NO_AUX},
+    BACKEND_KEYS,
     DEVICE_KEYS,
 };
 
@@ -81,13 +87,24 @@ static const struct key net[] = {
     {"mtu", NULL, V_U32_NONZERO, AT(struct device_spec, mtu), NO_AUX},
     {"vhost_user", NULL, V_TRI, AT(struct device_spec, vhost_user), NO_AUX},
     {"socket", "vhost_socket", V_STRING, AT(struct device_spec, socket), NO_AUX},
+    BACKEND_KEYS,
     DEVICE_KEYS,
 };
 
 static const struct key fs[] = {
     {"tag", NULL, V_STRING, AT(struct device_spec, tag), NO_AUX, true},
     {"socket", NULL, V_STRING, AT(struct device_spec, socket), NO_AUX, true},
+    BACKEND_KEYS,
     DEVICE_KEYS,
+};
+
+static const struct key vhost_user[] = {
+    {"socket", NULL, V_STRING, AT(struct device_spec, socket), NO_AUX, true},
+    {"device_type", NULL, V_U32_NONZERO, AT(struct device_spec, device_type), NO_AUX, true},
+    {"queues", NULL, V_U32_LIST, AT(struct device_spec, queues), AT(struct device_spec, n_queues), true},
+    {"id", NULL, V_STRING, AT(struct device_spec, id), NO_AUX},
+    {"pci_segment", NULL, V_U32, AT(struct device_spec, pci_segment), NO_AUX},
+    BACKEND_KEYS,
 };
 
 static const struct key restore[] = {
@@ -107,4 +124,5 @@ const struct key_set keys_cpus = KEYS("--cpus", cpus);
 const struct key_set keys_disk = KEYS("--disk", disk);
 const struct key_set keys_net = KEYS("--net", net);
 const struct key_set keys_fs = KEYS("--fs", fs);
+const struct key_set keys_vhost_user = KEYS("--vhost-user", vhost_user);
 const struct key_set keys_restore = KEYS("--restore", restore);

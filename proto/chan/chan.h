@@ -4,7 +4,7 @@
 #include "bulkhead/base.h"
 
 #define CHAN_MSG_MAX (128u * 1024u) /* bytes in one message; the kernel's default send buffer holds it */
-#define CHAN_FDS_MAX 96u            /* fds in one message; the kernel's own bound is 253 */
+#define CHAN_FDS_MAX 128u           /* fds in one message; the kernel's own bound is 253 */
 
 struct chan_msg {
 	size_t len;

@@ -33,6 +33,7 @@ static const char *const device_option[] = {
     [DEVICE_DISK] = "--disk",
     [DEVICE_NET] = "--net",
     [DEVICE_FS] = "--fs",
+    [DEVICE_VHOST_USER] = "--vhost-user",
 };
 
 struct device {
@@ -59,6 +60,9 @@ static void check_disk(struct check *c, const struct device *v)
 {
 	if (v->vhost_user && v->d->path)
 		FAIL(c, v->option, v->text.s, "leave path out, or vhost_user", "a vhost-user disk has its path in the back-end");
+	if (v->vhost_user && (v->d->readonly != TRI_UNSET || v->d->direct != TRI_UNSET))
+		FAIL(c, v->option, v->text.s, "leave readonly and direct out, and tell the back-end",
+		     "a vhost-user disk is what its back-end makes of it");
 	if (!v->vhost_user && !v->d->path)
 		FAIL(c, v->option, v->text.s, "path=FILE, or vhost_user=on,socket=PATH", "a disk needs a path");
 	if (v->d->path)
@@ -84,7 +88,15 @@ static void check_fs(struct check *c, const struct device *v)
 		FAIL(c, v->option, v->text.s, "shorten it", "the tag has %zu bytes, virtio-fs takes 36", strlen(v->d->tag));
 }
 
-/* The back-end is another process: all guest memory must be shared with it. */
+static bool is_granted(const struct device_spec *d, const struct zone_spec *z)
+{
+	for (size_t i = 0; i < d->n_zones; i++)
+		if (z->id && strcmp(d->zones[i], z->id) == 0)
+			return true;
+	return d->n_zones == 0;
+}
+
+/* The back-end is another process: what it works on must be shared with it. */
 static void check_shared_memory(struct check *c, const struct device *v)
 {
 	if (c->n_zones == 0 && !mem_opts_shared(&c->s->memory.o))
@@ -93,8 +105,10 @@ static void check_shared_memory(struct check *c, const struct device *v)
 	for (size_t i = 0; i < c->n_zones; i++) {
 		const struct zone_spec *z = &c->s->zones[i];
 
+		if (!is_granted(v->d, z))
+			continue;
 		if (!mem_opts_shared(&z->o))
-			FAIL(c, v->option, v->text.s, "shared=on or hugepages=on for this zone",
+			FAIL(c, v->option, v->text.s, "shared=on or hugepages=on for this zone, or zones=[...] without it",
 			     "vhost-user needs memory that can be shared, and zone %s is private", shown(z->id));
 		else if (z->file)
 			WARN(c, v->option, v->text.s, "leave file out of this zone, unless the back-end is trusted",
@@ -103,11 +117,46 @@ static void check_shared_memory(struct check *c, const struct device *v)
 	}
 }
 
+static void check_zones(struct check *c, const struct device *v)
+{
+	struct txt t;
+
+	for (size_t i = 0; i < v->d->n_zones; i++) {
+		size_t z = 0;
+
+		while (z < c->n_zones && (!c->s->zones[z].id || strcmp(c->s->zones[z].id, v->d->zones[i]) != 0))
+			z++;
+		if (z == c->n_zones)
+			FAIL(c, v->option, txt_set(&t, "zones=[%s]", v->d->zones[i]), "name zones of --memory-zone",
+			     "there is no zone %s", v->d->zones[i]);
+	}
+	if (v->d->n_zones && !v->vhost_user)
+		FAIL(c, v->option, v->text.s, "leave zones out", "only a vhost-user device has a back-end to grant memory to");
+}
+
+static void check_generic(struct check *c, const struct device *v)
+{
+	struct txt t;
+
+	if (v->d->device_type == 0 || v->d->device_type > 63)
+		FAIL(c, v->option, txt_set(&t, "device_type=%u", v->d->device_type), "a number from 1 to 63",
+		     "this is no type of virtio device");
+	if (v->d->n_queues == 0)
+		FAIL(c, v->option, v->text.s, "queues=[128], a size for each queue", "a device needs a queue");
+	for (size_t i = 0; i < v->d->n_queues; i++)
+		if (!is_pow2(v->d->queues[i]) || v->d->queues[i] > 32768)
+			FAIL(c, v->option, txt_set(&t, "queues=[%u]", v->d->queues[i]), "a power of two up to 32768",
+			     "this is no size of a virtqueue");
+}
+
 static void check_queues(struct check *c, const struct device *v)
 {
 	struct txt t;
 
-	if (v->d->num_queues > 1024)
+	if (v->d->kind == DEVICE_NET && v->d->num_queues % 2)
+		FAIL(c, v->option, txt_set(&t, "num_queues=%u", v->d->num_queues), "an even number",
+		     "a network device has its queues in pairs, one in each direction");
+	if (v->d->num_queues > 1024 || v->d->n_queues > 1024)
 		FAIL(c, v->option, txt_set(&t, "num_queues=%u", v->d->num_queues), "at most 1024", "too many queues");
 	if (v->d->queue_size && (!is_pow2(v->d->queue_size) || v->d->queue_size > 32768))
 		FAIL(c, v->option, txt_set(&t, "queue_size=%u", v->d->queue_size), "a power of two up to 32768",
@@ -126,15 +175,16 @@ static void describe(struct device *v)
 void check_devices(struct check *c)
 {
 	uint32_t segments = c->s->has_segments ? c->s->num_pci_segments : 1;
-	bool vhost_user_seen = false;
+	bool all_granted_seen = false;
 	struct txt t;
 
 	for (size_t i = 0; i < c->n_devices; i++) {
 		const struct device_spec *d = &c->s->devices[i];
-		struct device v = {.d = d, .vhost_user = d->vhost_user == TRI_ON || d->kind == DEVICE_FS};
+		struct device v = {.d = d, .vhost_user = device_spec_vhost_user(d)};
 
-		if ((unsigned)d->kind > DEVICE_FS) {
-			FAIL(c, "--disk", txt_set(&t, "kind=%u", (unsigned)d->kind), "disk, net or fs", "unknown kind of device");
+		if ((unsigned)d->kind > DEVICE_VHOST_USER) {
+			FAIL(c, "--disk", txt_set(&t, "kind=%u", (unsigned)d->kind), "disk, net, fs or vhost-user",
+			     "unknown kind of device");
 			continue;
 		}
 		v.option = device_option[d->kind];
@@ -161,14 +211,19 @@ void check_devices(struct check *c)
 		case DEVICE_FS:
 			check_fs(c, &v);
 			break;
+		case DEVICE_VHOST_USER:
+			check_generic(c, &v);
+			break;
 		}
 		check_queues(c, &v);
 		if (d->pci_segment >= segments)
 			FAIL(c, v.option, txt_set(&t, "pci_segment=%u", d->pci_segment),
 			     "name a segment that exists, or raise --platform num_pci_segments",
 			     "there is no PCI segment %u; the VM has %u (from 0)", d->pci_segment, segments);
-		if (v.vhost_user && !vhost_user_seen)
+		check_zones(c, &v);
+		/* Said once for all devices that get everything. */
+		if (v.vhost_user && (d->n_zones || !all_granted_seen))
 			check_shared_memory(c, &v);
-		vhost_user_seen |= v.vhost_user;
+		all_granted_seen |= v.vhost_user && d->n_zones == 0;
 	}
 }

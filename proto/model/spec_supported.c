@@ -1,4 +1,5 @@
 /* What can be described and planned, but not yet be made. An entry goes away with the change that builds its machinery. */
+#include "model/device_plan.h"
 #include "model/spec_check_int.h"
 
 #include <errno.h>
@@ -44,12 +45,13 @@ static bool epc(const struct vm_spec *s, struct txt *t)
 	return s->n_epc;
 }
 
-static bool device(const struct vm_spec *s, struct txt *t, enum device_kind kind)
+/* The first device for which pred holds. */
+static bool device(const struct vm_spec *s, struct txt *t, bool (*pred)(const struct device_spec *d))
 {
 	for (size_t i = 0; i < s->n_devices && i < LIM_DEVICES; i++) {
 		const struct device_spec *d = &s->devices[i];
 
-		if (d->kind != kind)
+		if (!pred(d))
 			continue;
 		txt_set(t, "%s", d->path ? d->path : d->socket ? d->socket : shown(d->id));
 		return true;
@@ -57,19 +59,60 @@ static bool device(const struct vm_spec *s, struct txt *t, enum device_kind kind
 	return false;
 }
 
+static bool is_own_disk(const struct device_spec *d)
+{
+	return d->kind == DEVICE_DISK && !device_spec_vhost_user(d);
+}
+
+static bool is_own_net(const struct device_spec *d)
+{
+	return d->kind == DEVICE_NET && !device_spec_vhost_user(d);
+}
+
+static bool has_long_queues(const struct device_spec *d)
+{
+	bool is_long = d->queue_size > DEVICE_QUEUE_SIZE_MAX;
+
+	for (size_t i = 0; i < d->n_queues; i++)
+		is_long |= d->queues[i] > DEVICE_QUEUE_SIZE_MAX;
+	return is_long;
+}
+
+static uint32_t n_queues(const struct device_spec *d)
+{
+	uint32_t n = d->num_queues ? d->num_queues : 1;
+
+	return d->kind == DEVICE_FS ? n + 1 : d->kind == DEVICE_VHOST_USER ? (uint32_t)d->n_queues : n;
+}
+
+static bool has_many_queues(const struct device_spec *d)
+{
+	return n_queues(d) > DEVICE_QUEUES_MAX;
+}
+
 static bool disk(const struct vm_spec *s, struct txt *t)
 {
-	return device(s, t, DEVICE_DISK);
+	return device(s, t, is_own_disk);
 }
 
 static bool net(const struct vm_spec *s, struct txt *t)
 {
-	return device(s, t, DEVICE_NET);
+	return device(s, t, is_own_net);
 }
 
-static bool fs(const struct vm_spec *s, struct txt *t)
+static bool long_queues(const struct vm_spec *s, struct txt *t)
 {
-	return device(s, t, DEVICE_FS);
+	return device(s, t, has_long_queues);
+}
+
+static bool many_queues(const struct vm_spec *s, struct txt *t)
+{
+	uint64_t all = 0;
+
+	for (size_t i = 0; i < s->n_devices && i < LIM_DEVICES; i++)
+		all += n_queues(&s->devices[i]);
+	txt_set(t, "%zu devices", s->n_devices);
+	return device(s, t, has_many_queues) || all > DEVICE_QUEUES_ALL;
 }
 
 static const struct {
@@ -82,9 +125,10 @@ static const struct {
     {"--memory-zone", zone_hotplug, "hotplug of zones", "leave hotplug_size out and give all memory at boot"},
     {"--memory-zone", no_boot_memory, "starting a guest without any memory", "give at least one zone a size"},
     {"--sgx-epc", epc, "SGX EPC", "leave --sgx-epc out"},
-    {"--disk", disk, "the disk device", "leave --disk out"},
-    {"--net", net, "the network device", "leave --net out"},
-    {"--fs", fs, "virtio-fs", "leave --fs out"},
+    {"--disk", disk, "a disk without a back-end of its own", "start one on the image, and use vhost_user=on,socket=PATH"},
+    {"--net", net, "a network device without a back-end of its own", "start one, and use vhost_user=on,socket=PATH"},
+    {"--disk", long_queues, "a queue of more than 256 requests", "use queue_size=256"},
+    {"--disk", many_queues, "more than 32 queues of a device, or 256 of all", "lower num_queues"},
 };
 
 int spec_check_supported(const struct vm_spec *spec, struct diags *ds)

@@ -112,9 +112,9 @@ enum device_kind {
 	DEVICE_DISK,
 	DEVICE_NET,
 	DEVICE_FS,
+	DEVICE_VHOST_USER, /* any type of virtio device */
 };
 
-/* Validated and planned now, refused at create until their issue lands. */
 struct device_spec {
 	enum device_kind kind;
 	const char *id;
@@ -129,7 +129,18 @@ struct device_spec {
 	uint32_t queue_size; /* 0: not given */
 	uint32_t mtu;
 	uint32_t pci_segment;
+	uint32_t device_type; /* DEVICE_VHOST_USER: virtio 1.2, chapter 5 */
+	size_t n_queues;      /* DEVICE_VHOST_USER: a size for each queue */
+	uint32_t *queues;
+	size_t n_zones; /* what its back-end gets; 0: every zone */
+	const char **zones;
 };
+
+/* The back-end is another process. */
+static inline bool device_spec_vhost_user(const struct device_spec *d)
+{
+	return d->kind == DEVICE_FS || d->kind == DEVICE_VHOST_USER || d->vhost_user == TRI_ON;
+}
 
 struct vm_spec {
 	const char *name; /* NULL: the broker picks one */

@@ -282,6 +282,11 @@ static void devices_put(struct codec *c, const struct vm_spec *s, Pb__VmSpec *ou
 		o->queue_size = d->queue_size;
 		o->mtu = d->mtu;
 		o->pci_segment = d->pci_segment;
+		o->device_type = d->device_type;
+		o->queues = d->queues;
+		o->n_queues = d->n_queues;
+		o->zones = names_put(c, d->zones, d->n_zones);
+		o->n_zones = d->n_zones;
 	}
 }
 
@@ -302,7 +307,7 @@ static void devices_get(struct codec *c, const Pb__VmSpec *in, struct vm_spec *s
 		const Pb__DeviceSpec *o = in->devices[i];
 		struct device_spec *d = &s->devices[i];
 
-		d->kind = codec_u32(c, o->kind, DEVICE_DISK, DEVICE_FS, "kind of a device");
+		d->kind = codec_u32(c, o->kind, DEVICE_DISK, DEVICE_VHOST_USER, "kind of a device");
 		d->id = codec_text(c, o->id, LIM_ID, "device id");
 		d->path = codec_text(c, o->path, LIM_PATH, "path of a device");
 		d->socket = codec_text(c, o->socket, LIM_PATH, "socket of a device");
@@ -315,6 +320,11 @@ static void devices_get(struct codec *c, const Pb__VmSpec *in, struct vm_spec *s
 		d->queue_size = o->queue_size;
 		d->mtu = o->mtu;
 		d->pci_segment = o->pci_segment;
+		d->device_type = o->device_type;
+		d->queues = numbers_get(c, o->queues, o->n_queues, 1024, "queues of a device");
+		d->n_queues = o->n_queues;
+		d->zones = names_get(c, o->zones, o->n_zones, LIM_ZONES, "zones of a device");
+		d->n_zones = o->n_zones;
 	}
 	s->n_epc = in->n_epc;
 	s->n_devices = in->n_devices;

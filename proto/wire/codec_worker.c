@@ -6,6 +6,115 @@
 
 #include <errno.h>
 
+static void devices_put(struct codec *c, const struct wk_grant *g, Pb__WkGrant *out)
+{
+	out->devices = codec_messages(c, &pb__device_plan__descriptor, g->n_devices);
+	out->n_devices = g->n_devices;
+	CODEC_EACH(c, i, g->n_devices)
+	{
+		const struct device_plan *d = &g->devices[i];
+		Pb__DevicePlan *o = out->devices[i];
+
+		o->id = codec_blob_n(d->id, LIM_ID);
+		o->kind = d->kind;
+		o->virtio_id = d->virtio_id;
+		o->pci_segment = d->pci_segment;
+		o->queue_sizes = arena_array(c->a, d->n_queues, sizeof(*o->queue_sizes));
+		if (!o->queue_sizes) {
+			codec_fail(c, -EMSGSIZE, "message too long to be sent");
+			return;
+		}
+		for (unsigned k = 0; k < d->n_queues; k++)
+			o->queue_sizes[k] = d->queue_size[k];
+		o->n_queue_sizes = d->n_queues;
+		o->zones = d->zones;
+		o->narrowed = d->narrowed;
+		if (d->has_mac)
+			o->mac = (ProtobufCBinaryData){sizeof(d->mac), (uint8_t *)(uintptr_t)d->mac};
+		o->mtu = d->mtu;
+		o->tag = codec_blob_n(d->tag, DEVICE_TAG_MAX);
+	}
+}
+
+static void devices_get(struct codec *c, const Pb__WkGrant *in, struct wk_grant *ret)
+{
+	ret->devices = codec_array(c, in->n_devices, LIM_DEVICES, sizeof(*ret->devices), "devices");
+	ret->n_devices = in->n_devices;
+	CODEC_EACH(c, i, in->n_devices)
+	{
+		const Pb__DevicePlan *o = in->devices[i];
+		struct device_plan *d = &ret->devices[i];
+
+		codec_text_into(c, o->id, d->id, sizeof(d->id), "device id");
+		d->kind = codec_u32(c, o->kind, DEVICE_DISK, DEVICE_VHOST_USER, "kind of a device");
+		d->virtio_id = (uint16_t)codec_u32(c, o->virtio_id, 1, 63, "type of a device");
+		d->pci_segment = (uint16_t)codec_u32(c, o->pci_segment, 0, LIM_SEGMENTS - 1, "segment of a device");
+		if (o->n_queue_sizes == 0 || o->n_queue_sizes > DEVICE_QUEUES_MAX ||
+		    (o->mac.len && o->mac.len != sizeof(d->mac))) {
+			codec_fail(c, -EPROTO, "a device with %zu queues and a MAC address of %zu bytes", o->n_queue_sizes,
+				   o->mac.len);
+			return;
+		}
+		d->n_queues = (uint16_t)o->n_queue_sizes;
+		for (unsigned k = 0; k < d->n_queues; k++)
+			d->queue_size[k] = (uint16_t)codec_u32(c, o->queue_sizes[k], 1, DEVICE_QUEUE_SIZE_MAX, "size of a queue");
+		d->zones = o->zones;
+		d->narrowed = o->narrowed;
+		d->has_mac = o->mac.len;
+		if (d->has_mac)
+			memcpy(d->mac, o->mac.data, sizeof(d->mac));
+		d->mtu = (uint16_t)codec_u32(c, o->mtu, 0, UINT16_MAX, "MTU");
+		codec_text_into(c, o->tag, d->tag, sizeof(d->tag), "tag of a device");
+	}
+}
+
+static const ProtobufCMessage *device_put(struct codec *c, const struct wk_device *d)
+{
+	Pb__WkDevice *out = codec_message(c, &pb__wk_device__descriptor);
+
+	if (!out)
+		return NULL;
+	out->index = d->index;
+	return &out->base;
+}
+
+static void device_get(struct codec *c, const struct chan_msg *m, struct wk_device *ret)
+{
+	const Pb__WkDevice *in;
+
+	codec_fd_count(c, m, WK_DEVICE_FDS);
+	in = codec_unpack(c, &pb__wk_device__descriptor, m);
+	if (in)
+		ret->index = codec_u32(c, in->index, 0, LIM_DEVICES - 1, "number of a device");
+}
+
+static const ProtobufCMessage *device_state_put(struct codec *c, const struct wk_device_state *d)
+{
+	Pb__WkDeviceState *out = codec_message(c, &pb__wk_device_state__descriptor);
+
+	if (!out)
+		return NULL;
+	out->index = d->index;
+	out->up = d->up;
+	out->hopeless = d->hopeless;
+	out->text = codec_blob(d->text);
+	return &out->base;
+}
+
+static void device_state_get(struct codec *c, const struct chan_msg *m, struct wk_device_state *ret)
+{
+	const Pb__WkDeviceState *in;
+
+	codec_fd_count(c, m, 0);
+	in = codec_unpack(c, &pb__wk_device_state__descriptor, m);
+	if (!in)
+		return;
+	ret->index = codec_u32(c, in->index, 0, LIM_DEVICES - 1, "number of a device");
+	ret->up = in->up;
+	ret->hopeless = in->hopeless;
+	ret->text = codec_text(c, in->text, 255, "state of a device");
+}
+
 static const ProtobufCMessage *grant_put(struct codec *c, const struct wk_grant *g)
 {
 	Pb__WkGrant *out = codec_message(c, &pb__wk_grant__descriptor);
@@ -22,6 +131,7 @@ static const ProtobufCMessage *grant_put(struct codec *c, const struct wk_grant 
 	out->affinity = codec_affinity_put(c, g->affinity, g->n_affinity);
 	out->n_affinity = g->n_affinity;
 	out->cmdline = codec_blob(g->cmdline);
+	devices_put(c, g, out);
 	out->serial = g->serial;
 	out->start = g->start;
 	out->tags = codec_tags_put(c, g->tags, g->n_tags);
@@ -48,6 +158,7 @@ static void grant_get(struct codec *c, const struct chan_msg *m, struct wk_grant
 	codec_u32(c, ret->affinity[i].vcpu, 0, ret->vcpus_max - 1, "vCPU with an affinity");
 	ret->cmdline = codec_text(c, in->cmdline, LIM_CMDLINE, "kernel command line");
 	ret->serial = codec_u32(c, in->serial, SERIAL_UNSET, SERIAL_FILE, "serial mode");
+	devices_get(c, in, ret);
 	ret->start = in->start;
 	codec_tags_get(c, in->tags, in->n_tags, m, ret->tags);
 	ret->n_tags = in->n_tags;
@@ -114,6 +225,12 @@ int wk_encode(const struct wk_msg *m, void *buf, size_t cap, size_t *ret_len, st
 	case WK_QUERY:
 	case WK_POWER_BUTTON:
 		break;
+	case WK_DEVICE:
+		body = device_put(&c, &m->u.device);
+		break;
+	case WK_DEVICE_STATE:
+		body = device_state_put(&c, &m->u.device_state);
+		break;
 	case WK_READY:
 	case WK_STATS:
 		body = reports_put(&c, &m->u.reports);
@@ -161,6 +278,12 @@ int wk_decode(const struct chan_msg *m, struct arena *a, struct wk_msg *ret, str
 	case WK_POWER_BUTTON:
 		codec_fd_count(&c, m, 0);
 		codec_no_body(&c, m);
+		break;
+	case WK_DEVICE:
+		device_get(&c, m, &out.u.device);
+		break;
+	case WK_DEVICE_STATE:
+		device_state_get(&c, m, &out.u.device_state);
 		break;
 	case WK_READY:
 	case WK_STATS:

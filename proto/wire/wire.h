@@ -27,6 +27,7 @@ enum fd_role {
 	FD_ROLE_SERIAL_FILE, /* output only, opened O_WRONLY|O_APPEND by the client */
 	FD_ROLE_ZONE,        /* index: zone; the object memsrv made, or the granted file */
 	FD_ROLE_ZONE_FILE,   /* index: zone; a file that the client opened for file= */
+	FD_ROLE_DEVICE,      /* index: device of the spec; a stream socket that the client connected to its back-end */
 };
 
 struct fd_tag {

@@ -1,6 +1,7 @@
 /* Broker <-> worker. */
 #pragma once
 #include "wire/wire.h"
+#include "model/device_plan.h"
 
 enum wk_op {
 	/* to the worker */
@@ -11,6 +12,8 @@ enum wk_op {
 	WK_STOP,
 	WK_CONSOLE, /* one FD_ROLE_CONSOLE: replaces the attached console */
 	WK_QUERY,
+	WK_DEVICE, /* three descriptors: a connection to a device's back-end, and both ends of a pair for the back-end's requests.
+		      After the grant once for each device, in their order; later whenever a new connection is there */
 	WK_POWER_BUTTON, /* no answer: what the guest does about it is the guest's affair */
 	/* from the worker */
 	WK_READY = 288, /* machine built, sandbox closed, vCPUs not started; reports of the anonymous zones it populated */
@@ -18,7 +21,8 @@ enum wk_op {
 	WK_STATE,  /* after START, PAUSE, RESUME took effect */
 	WK_STATS,  /* answer to QUERY: zones that the worker itself makes (anonymous, private files); memsrv knows the others */
 	WK_FAILED, /* before READY: could not build the machine */
-	WK_ENDED,  /* it exits after this */
+	WK_DEVICE_STATE, /* a back-end came or was lost */
+	WK_ENDED,        /* it exits after this */
 };
 
 struct wk_grant {
@@ -28,6 +32,8 @@ struct wk_grant {
 	size_t n_affinity;
 	struct affinity_spec *affinity;
 	const char *cmdline;
+	size_t n_devices;
+	struct device_plan *devices;
 	enum serial_mode serial;
 	bool start; /* run at once after READY */
 	size_t n_tags;
@@ -48,6 +54,19 @@ struct wk_state {
 	bool running; /* false: paused */
 };
 
+#define WK_DEVICE_FDS 3u
+
+struct wk_device {
+	uint32_t index; /* in wk_grant.devices */
+};
+
+struct wk_device_state {
+	uint32_t index;
+	bool up;
+	bool hopeless; /* no further connection, please */
+	const char *text;
+};
+
 struct wk_failed {
 	int32_t code;
 	const char *text;
@@ -61,6 +80,8 @@ struct wk_msg {
 		struct wk_reports reports; /* READY, STATS */
 		struct wk_progress progress;
 		struct wk_state state;
+		struct wk_device device;
+		struct wk_device_state device_state;
 		struct wk_failed failed;
 		struct end_report ended;
 	} u;

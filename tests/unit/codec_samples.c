@@ -54,7 +54,14 @@ const struct vm_spec *sample_spec_full(void)
 	s.nodes[1] = (struct numa_spec){.guest_numa_id = UINT32_MAX};
 	s.n_epc = 1;
 	s.epc[0] = (struct epc_spec){"epc0", true, 32 * MiB, TRI_ON};
-	s.n_devices = 2;
+	s.n_devices = 3;
+	s.devices[2] = (struct device_spec){.kind = DEVICE_VHOST_USER,
+					    .socket = "/run/any",
+					    .device_type = 63,
+					    .queues = segments,
+					    .n_queues = 2,
+					    .zones = zones,
+					    .n_zones = 2};
 	s.devices[0] =
 	    (struct device_spec){.kind = DEVICE_DISK, .id = "d0", .path = "/a/disk", .readonly = TRI_ON, .queue_size = 128};
 	s.devices[1] = (struct device_spec){

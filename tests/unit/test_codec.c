@@ -295,7 +295,7 @@ static void test_refused(void **state)
 	    {"fd without tag", CTL_LIST, 1, "", 0},
 	    {"tag without fd", CTL_CONSOLE, 0, "\x0a\x01x\x2a\x02\x08\x04", 7},
 	    {"role 0", CTL_CONSOLE, 1, "\x0a\x01x\x2a\x00", 5},
-	    {"role 8", CTL_CONSOLE, 1, "\x0a\x01x\x2a\x02\x08\x08", 7},
+	    {"role 9", CTL_CONSOLE, 1, "\x0a\x01x\x2a\x02\x08\x09", 7},
 	    {"index of a console", CTL_CONSOLE, 1, "\x0a\x01x\x2a\x04\x08\x04\x10\x01", 9},
 	    {"two consoles", CTL_CONSOLE, 2, "\x0a\x01x\x2a\x02\x08\x04\x2a\x02\x08\x04", 11},
 	    {"unknown field deep inside", CTL_CREATE, 0, "\x12\x04\x4a\x02\x78\x01", 6},

@@ -15,12 +15,23 @@ void msix_init(struct msix *m, unsigned n, msix_send_fn *send, void *arg)
 		m->entry[i].masked = VECTOR_MASKED; /* the state after reset */
 }
 
+bool msix_is_open(const struct msix *m, unsigned vector)
+{
+	return vector < m->n && m->enabled && m->master && !m->function_masked && !m->entry[vector].masked;
+}
+
 static void flush(struct msix *m, unsigned v)
 {
-	if (!(m->pending >> v & 1) || !m->enabled || !m->master || m->function_masked || m->entry[v].masked)
+	if (!(m->pending >> v & 1) || !msix_is_open(m, v))
 		return;
 	m->pending &= ~(UINT64_C(1) << v);
 	m->send(m->arg, m->entry[v].addr, m->entry[v].data);
+}
+
+static void reroute(struct msix *m, unsigned v)
+{
+	if (m->rerouted)
+		m->rerouted(m->owner, v);
 }
 
 void msix_set_state(struct msix *m, bool enabled, bool function_masked, bool master)
@@ -30,8 +41,10 @@ void msix_set_state(struct msix *m, bool enabled, bool function_masked, bool mas
 	m->master = master;
 	if (!enabled)
 		m->pending = 0;
-	for (unsigned v = 0; v < m->n; v++)
+	for (unsigned v = 0; v < m->n; v++) {
+		reroute(m, v);
 		flush(m, v);
+	}
 }
 
 void msix_table_access(struct msix *m, uint64_t offset, uint8_t *data, unsigned len, bool write)
@@ -51,6 +64,7 @@ void msix_table_access(struct msix *m, uint64_t offset, uint8_t *data, unsigned 
 	for (unsigned v = (unsigned)(offset / MSIX_ENTRY_LEN); v < m->n && v * MSIX_ENTRY_LEN < offset + len; v++) {
 		m->entry[v].addr &= ~UINT64_C(3);
 		m->entry[v].masked &= VECTOR_MASKED;
+		reroute(m, v);
 		flush(m, v);
 	}
 }

@@ -23,6 +23,11 @@ struct msix {
 	bool enabled, function_masked, master;
 	struct msix_entry entry[MSIX_VECTORS_MAX];
 	uint64_t pending; /* bit by vector */
+	/* For a device whose interrupts go past msix_trigger; NULL: none. rerouted: whether this vector's messages may leave, or
+	 * which, may have changed. collect: before pending bits are read, msix_trigger what has been held back. */
+	void (*rerouted)(void *owner, unsigned vector);
+	void (*collect)(void *owner);
+	void *owner;
 };
 
 void msix_init(struct msix *m, unsigned n, msix_send_fn *send, void *arg);
@@ -33,6 +38,9 @@ void msix_set_state(struct msix *m, bool enabled, bool function_masked, bool mas
 /* An access inside table or pending bit array, offset from its start. */
 void msix_table_access(struct msix *m, uint64_t offset, uint8_t *data, unsigned len, bool write);
 void msix_pba_access(const struct msix *m, uint64_t offset, uint8_t *data, unsigned len, bool write);
+
+/* true: messages of this vector leave at once. */
+bool msix_is_open(const struct msix *m, unsigned vector);
 
 /* The device wants the guest's attention. Vectors that do not exist (MSIX_NO_VECTOR) and disabled MSI-X: nothing happens. */
 void msix_trigger(struct msix *m, unsigned vector);

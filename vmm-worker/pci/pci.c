@@ -90,6 +90,8 @@ static void bar_access(struct pci_device *d, unsigned bar, uint64_t offset, uint
 			return;
 		}
 		if (offset >= d->msix_pba && offset - d->msix_pba < sizeof(d->msix.pending)) {
+			if (!write && d->msix.collect)
+				d->msix.collect(d->msix.owner);
 			msix_pba_access(&d->msix, offset - d->msix_pba, data, len, write);
 			return;
 		}

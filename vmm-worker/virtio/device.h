@@ -4,7 +4,7 @@
 #include "pci/pci.h"
 #include "virtio/queue.h"
 
-#define VIRTIO_QUEUES_MAX 8u
+#define VIRTIO_QUEUES_MAX 33u
 #define VIRTIO_STATE_MAX  64u
 #define VIRTIO_NO_ADDRESS UINT64_MAX
 
@@ -17,7 +17,8 @@ struct virtio_type {
 	uint16_t id;         /* chapter 5 */
 	uint32_t class_code; /* PCI */
 	uint16_t n_queues, queue_size;
-	uint64_t features; /* beside those that the transport has for all */
+	const uint16_t *queue_sizes; /* one for each queue; NULL: queue_size for all */
+	uint64_t features;           /* beside those that the transport has for all */
 	uint32_t config_len;
 	/* All of them under the device lock; NULL: nothing to do. */
 	bool (*wanted)(const struct virtio_config *config); /* is there one in this machine */
@@ -27,13 +28,19 @@ struct virtio_type {
 	void (*process)(struct virtio_dev *d, unsigned queue);      /* main thread: the driver may have put requests there */
 	int (*wait_for)(struct virtio_dev *d, short *events);       /* main thread: a descriptor to poll, or -1 */
 	void (*ready)(struct virtio_dev *d, short events);          /* main thread: it is */
+	/* For devices whose queues are worked on by somebody else. */
+	int (*doorbell)(struct virtio_dev *d, unsigned queue); /* the eventfd to ring, -1: the main thread's */
+	void (*vector_changed)(struct virtio_dev *d, unsigned queue);
+	bool (*stopping)(const struct virtio_dev *d); /* after a reset: not done yet, the driver has to wait */
 };
 
 /* The machine around the devices. */
 struct virtio_host {
 	struct virtq_memory memory;
-	void (*kick)(void *arg);                                 /* any thread: the main thread shall call virtio_work */
-	int (*ioeventfd)(void *arg, uint64_t addr, bool assign); /* main thread: writes to addr become kicks; negative errno */
+	void (*kick)(void *arg);                                         /* any thread: the main thread shall call virtio_work */
+	int (*ioeventfd)(void *arg, uint64_t addr, int fd, bool assign); /* main thread: writes to addr ring fd (-1: become
+									    kicks); negative errno */
+	void (*ring)(int fd);                                            /* any thread: writes an eventfd */
 	void *arg;
 };
 
@@ -62,6 +69,12 @@ void virtio_push(struct virtio_dev *d, unsigned queue, uint16_t head, uint32_t w
 /* At the end of process(): interrupts the driver if it wants that, and asks it to notify again. false: requests are there
  * already. */
 bool virtio_done(struct virtio_dev *d, unsigned queue);
+
+/* The configuration that config_read returns has changed. */
+void virtio_config_changed(struct virtio_dev *d);
+
+/* The device cannot go on until the driver resets it (2.1.1). */
+void virtio_needs_reset(struct virtio_dev *d);
 
 /* transport.c, for devices.c: puts a device into a PCI slot; brings doorbells into line with where the guest has them (main
  * thread). */

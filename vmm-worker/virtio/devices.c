@@ -19,6 +19,8 @@ static const struct {
 };
 _Static_assert(ARRAY_LEN(rows) == VIRTIO_DEVICES_MAX, "one place per row");
 
+#define FIRST_VHOST_SLOT 4u /* below are those that are always in the same place */
+
 static void kick(void *arg)
 {
 	static const uint64_t one = 1;
@@ -28,19 +30,63 @@ static void kick(void *arg)
 	(void)n; /* can only fail when it is kicked already */
 }
 
-static int ioeventfd(void *arg, uint64_t addr, bool assign)
+static void ring(int fd)
+{
+	static const uint64_t one = 1;
+	ssize_t n = write(fd, &one, sizeof(one));
+
+	(void)n;
+}
+
+static int ioeventfd(void *arg, uint64_t addr, int fd, bool assign)
 {
 	struct virtio *v = arg;
-	struct kvm_ioeventfd io = {.addr = addr, .fd = v->kick_fd, .flags = assign ? 0 : KVM_IOEVENTFD_FLAG_DEASSIGN};
+	struct kvm_ioeventfd io = {
+	    .addr = addr, .fd = fd < 0 ? v->kick_fd : fd, .flags = assign ? 0 : KVM_IOEVENTFD_FLAG_DEASSIGN};
 
 	/* len 0: writes of any width */
 	return ioctl(v->vm_fd, KVM_IOEVENTFD, &io) < 0 ? -errno : 0;
 }
 
+/* In the lowest free slot of its segment. */
+static int slot_for(const struct pci *pci, uint16_t segment)
+{
+	for (unsigned s = FIRST_VHOST_SLOT; segment < pci->n_segments && s < PCI_SLOTS; s++)
+		if (!pci->segment[segment].slot[s])
+			return (int)s;
+	return -1;
+}
+
+static int add_vhost(struct virtio *v, const struct virtio_config *config, struct pci *pci, struct err *e)
+{
+	v->vhost_host = config->vhost_host;
+	v->n_vhost = 0;
+	for (size_t i = 0; i < config->n_vhost; i++) {
+		const struct vhost_connection *c = &config->connection[i];
+		struct vhost_dev *d = &v->vhost[i];
+		int slot = slot_for(pci, config->vhost[i].pci_segment), r;
+
+		if (slot < 0)
+			return err_set(e, -ENOSPC, "device %s: no free place on PCI segment %u", config->vhost[i].id,
+				       config->vhost[i].pci_segment);
+		r = vhost_init(d, &config->vhost[i], &v->vhost_host, e);
+		if (r < 0)
+			return r;
+		vhost_connect(d, c->sock, c->request_sock, c->request_peer);
+		r = vhost_greet(d, e);
+		if (r == 0)
+			r = vhost_add(d, &v->host, pci, (uint8_t)slot, e);
+		if (r < 0)
+			return r;
+		v->n_vhost++;
+	}
+	return 0;
+}
+
 int virtio_init(struct virtio *v, const struct virtio_config *config, const struct virtq_memory *memory, int vm_fd,
 		struct pci *pci, struct err *e)
 {
-	v->host = (struct virtio_host){*memory, kick, ioeventfd, v};
+	v->host = (struct virtio_host){*memory, kick, ioeventfd, ring, v};
 	v->vm_fd = vm_fd;
 	v->n = 0;
 	v->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -59,7 +105,7 @@ int virtio_init(struct virtio *v, const struct virtio_config *config, const stru
 			d->type->init(d, config);
 		v->n++;
 	}
-	return 0;
+	return add_vhost(v, config, pci, e);
 }
 
 size_t virtio_poll(struct virtio *v, struct pollfd *p)
@@ -72,7 +118,17 @@ size_t virtio_poll(struct virtio *v, struct pollfd *p)
 		if (d->type->wait_for)
 			p[1 + i].fd = d->type->wait_for(d, &p[1 + i].events);
 	}
-	return 1 + v->n;
+	for (size_t i = 0; i < v->n_vhost; i++)
+		vhost_poll(&v->vhost[i], &p[1 + v->n + i * VU_FRONT_POLL]);
+	return 1 + v->n + v->n_vhost * VU_FRONT_POLL;
+}
+
+static void work_on(struct virtio_dev *d)
+{
+	virtio_pci_wire(d);
+	for (unsigned q = 0; q < d->type->n_queues && virtio_is_live(d); q++)
+		if (d->queue[q].enabled && d->type->process)
+			d->type->process(d, q);
 }
 
 static void work(struct virtio *v)
@@ -81,13 +137,11 @@ static void work(struct virtio *v)
 
 	if (read(v->kick_fd, &n, sizeof(n)) < 0)
 		return;
-	for (size_t i = 0; i < v->n; i++) {
-		struct virtio_dev *d = &v->dev[i];
-
-		virtio_pci_wire(d);
-		for (unsigned q = 0; q < d->type->n_queues && virtio_is_live(d); q++)
-			if (d->queue[q].enabled && d->type->process)
-				d->type->process(d, q);
+	for (size_t i = 0; i < v->n; i++)
+		work_on(&v->dev[i]);
+	for (size_t i = 0; i < v->n_vhost; i++) {
+		work_on(&v->vhost[i].v);
+		vhost_sync(&v->vhost[i]);
 	}
 }
 
@@ -95,7 +149,45 @@ void virtio_ready(struct virtio *v, const struct pollfd *p, size_t n)
 {
 	if (p[0].revents)
 		work(v);
-	for (size_t i = 0; i + 1 < n; i++)
+	for (size_t i = 0; i < v->n; i++)
 		if (p[1 + i].revents)
 			v->dev[i].type->ready(&v->dev[i], p[1 + i].revents);
+	for (size_t i = 0; i < v->n_vhost && 1 + v->n + (i + 1) * VU_FRONT_POLL <= n; i++)
+		vhost_work(&v->vhost[i], &p[1 + v->n + i * VU_FRONT_POLL], vhost_now());
+}
+
+int virtio_timeout(const struct virtio *v)
+{
+	uint64_t until = UINT64_MAX, now;
+
+	for (size_t i = 0; i < v->n_vhost; i++)
+		if (vu_front_until(&v->vhost[i].front) < until)
+			until = vu_front_until(&v->vhost[i].front);
+	if (until == UINT64_MAX)
+		return -1;
+	now = vhost_now();
+	return until <= now ? 0 : (int)(until - now);
+}
+
+static void list(int fd, int *fds, size_t cap, size_t *n)
+{
+	if (fd >= 0 && *n < cap)
+		fds[(*n)++] = fd;
+}
+
+size_t virtio_list_fds(const struct virtio *v, int *fds, size_t cap)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < v->n_vhost; i++) {
+		const struct vhost_dev *d = &v->vhost[i];
+
+		list(d->front.sock, fds, cap, &n);
+		list(d->front.request_sock, fds, cap, &n);
+		for (unsigned q = 0; q < d->plan->n_queues; q++) {
+			list(d->kick[q], fds, cap, &n);
+			list(d->call[q], fds, cap, &n);
+		}
+	}
+	return n;
 }

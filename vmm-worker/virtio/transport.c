@@ -42,7 +42,16 @@ bool virtio_is_live(const struct virtio_dev *d)
 	       pci_config_is_master(&d->pci.config);
 }
 
-static void declare_broken(struct virtio_dev *d)
+void virtio_config_changed(struct virtio_dev *d)
+{
+	d->config_generation++;
+	if (d->status & VIRTIO_CONFIG_S_DRIVER_OK) {
+		d->isr |= ISR_CONFIG;
+		msix_trigger(&d->pci.msix, d->config_vector);
+	}
+}
+
+void virtio_needs_reset(struct virtio_dev *d)
 {
 	d->status |= VIRTIO_CONFIG_S_NEEDS_RESET;
 	if (d->status & VIRTIO_CONFIG_S_DRIVER_OK) {
@@ -56,7 +65,7 @@ bool virtio_pop(struct virtio_dev *d, unsigned queue, struct virtq_chain *ret)
 	int r = virtq_pop(&d->queue[queue], &d->host->memory, ret);
 
 	if (r < 0 && !(d->status & VIRTIO_CONFIG_S_NEEDS_RESET))
-		declare_broken(d);
+		virtio_needs_reset(d);
 	return r > 0;
 }
 
@@ -76,9 +85,14 @@ bool virtio_done(struct virtio_dev *d, unsigned queue)
 	return !virtq_ask_notify(q, &d->host->memory);
 }
 
+static uint16_t size_max(const struct virtio_dev *d, unsigned i)
+{
+	return d->type->queue_sizes ? d->type->queue_sizes[i] : d->type->queue_size;
+}
+
 static void reset_queue(struct virtio_dev *d, unsigned i)
 {
-	d->queue[i] = (struct virtq){.size = d->type->queue_size};
+	d->queue[i] = (struct virtq){.size = size_max(d, i)};
 	d->queue_vector[i] = MSIX_NO_VECTOR;
 }
 
@@ -131,7 +145,7 @@ static void enable_queue(struct virtio_dev *d, struct virtq *q)
 	if (q->enabled || !(d->status & VIRTIO_CONFIG_S_FEATURES_OK))
 		return;
 	if (!virtq_enable(q, &d->host->memory, d->accepted & BIT(VIRTIO_RING_F_EVENT_IDX)))
-		declare_broken(d);
+		virtio_needs_reset(d);
 }
 
 static void set_half(uint64_t *v, bool high, uint32_t half)
@@ -150,6 +164,8 @@ static void write_queue(struct virtio_dev *d, unsigned offset, uint32_t v)
 	switch (offset) {
 	case VIRTIO_PCI_COMMON_Q_MSIX:
 		d->queue_vector[d->queue_select] = valid_vector(d, v);
+		if (d->type->vector_changed)
+			d->type->vector_changed(d, d->queue_select);
 		return;
 	case VIRTIO_PCI_COMMON_Q_ENABLE:
 		if (v == 1)
@@ -164,7 +180,7 @@ static void write_queue(struct virtio_dev *d, unsigned offset, uint32_t v)
 		return;
 	switch (offset) {
 	case VIRTIO_PCI_COMMON_Q_SIZE:
-		if (is_pow2(v) && v <= d->type->queue_size)
+		if (is_pow2(v) && v <= size_max(d, d->queue_select))
 			q->size = (uint16_t)v;
 		return;
 	case VIRTIO_PCI_COMMON_Q_DESCLO:
@@ -257,7 +273,9 @@ static void common_image(const struct virtio_dev *d, uint8_t image[COMMON_LEN])
 		put(image, VIRTIO_PCI_COMMON_GF, 4, d->accepted >> (32 * d->accepted_select));
 	put(image, VIRTIO_PCI_COMMON_MSIX, 2, d->config_vector);
 	put(image, VIRTIO_PCI_COMMON_NUMQ, 2, d->type->n_queues);
-	put(image, VIRTIO_PCI_COMMON_STATUS, 1, d->status);
+	/* 4.1.4.3.2: a driver waits after a reset until it reads 0. */
+	put(image, VIRTIO_PCI_COMMON_STATUS, 1,
+	    d->status == 0 && d->type->stopping && d->type->stopping(d) ? VIRTIO_CONFIG_S_ACKNOWLEDGE : d->status);
 	put(image, VIRTIO_PCI_COMMON_CFGGENERATION, 1, d->config_generation);
 	put(image, VIRTIO_PCI_COMMON_Q_SELECT, 2, d->queue_select);
 	put(image, VIRTIO_PCI_COMMON_Q_MSIX, 2, q ? d->queue_vector[d->queue_select] : MSIX_NO_VECTOR);
@@ -311,6 +329,21 @@ static struct virtio_dev *of_pci(struct pci_device *p)
 	return (struct virtio_dev *)((uint8_t *)p - offsetof(struct virtio_dev, pci));
 }
 
+static int doorbell(struct virtio_dev *d, unsigned queue)
+{
+	return d->type->doorbell ? d->type->doorbell(d, queue) : -1;
+}
+
+static void notify(struct virtio_dev *d, unsigned queue)
+{
+	int fd = doorbell(d, queue);
+
+	if (fd < 0)
+		d->host->kick(d->host->arg);
+	else
+		d->host->ring(fd);
+}
+
 static void bar_access(struct pci_device *p, unsigned bar, uint64_t offset, uint8_t *data, unsigned len, bool write)
 {
 	struct virtio_dev *d = of_pci(p);
@@ -331,7 +364,7 @@ static void bar_access(struct pci_device *p, unsigned bar, uint64_t offset, uint
 		break;
 	case NOTIFY: /* where KVM does not know the doorbell (yet) */
 		if (write && at / NOTIFY_STRIDE < d->type->n_queues)
-			d->host->kick(d->host->arg);
+			notify(d, at / NOTIFY_STRIDE);
 		break;
 	}
 }
@@ -421,7 +454,7 @@ static void ring_doorbells(struct virtio_dev *d, uint64_t at, bool assign)
 {
 	/* One that KVM refuses comes as an ordinary access, which does the same, only slower. */
 	for (unsigned i = 0; i < d->type->n_queues; i++)
-		d->host->ioeventfd(d->host->arg, at + i * NOTIFY_STRIDE, assign);
+		d->host->ioeventfd(d->host->arg, at + i * NOTIFY_STRIDE, doorbell(d, i), assign);
 }
 
 void virtio_pci_wire(struct virtio_dev *d)

@@ -1,0 +1,67 @@
+/* A virtio device whose queues are worked on by another process. Its registers are virtio/transport.c's; what a driver does there
+ * is turned into messages here, always by the main thread and never while a vCPU waits. Under the machine's device lock. */
+#pragma once
+#include "kvm/irq.h"
+#include "model/device_plan.h"
+#include "vhost/front.h"
+#include "virtio/device.h"
+
+/* What all devices of a machine share. */
+struct vhost_host {
+	struct irq *irq;
+	const struct mem_plan *plan;
+	const int *zone_fds; /* of the granted zones; stay open */
+};
+
+struct vhost_dev {
+	struct virtio_dev v;
+	struct virtio_type type;
+	const struct device_plan *plan;
+	const struct vhost_host *host;
+	struct vu_front front;
+	struct vu_map map[VU_MAP_MAX];
+	uint16_t queue_size[VIRTIO_QUEUES_MAX];
+	int kick[DEVICE_QUEUES_MAX], call[DEVICE_QUEUES_MAX]; /* eventfds */
+	uint32_t gsi[DEVICE_QUEUES_MAX];
+	bool direct[DEVICE_QUEUES_MAX]; /* call is an irqfd: interrupts go past this process */
+	uint64_t promised;              /* of the back-end's features: what the guest has been shown */
+	bool greeted;                   /* the present connection has been looked at */
+	bool fresh;                     /* the driver has reset the device since it was started */
+	bool stopping;                  /* the driver waits for the end of its reset */
+	bool restart;                   /* stop and start again: rings were switched on or off */
+	bool bases;                     /* where the rings have stopped is known from the back-end */
+	bool refused;                   /* the driver's rings cannot be used; until its reset */
+	uint16_t pairs;                 /* network: in use */
+	uint64_t losses;
+	/* For the broker. */
+	bool told_up, tell;
+	char text[200];
+};
+
+/* Fills in everything but the connection. Main thread, while the machine is built. */
+int vhost_init(struct vhost_dev *d, const struct device_plan *plan, const struct vhost_host *host, struct err *e);
+
+/* Takes over three descriptors. greet: waits, at most VU_ANSWER_MS, until the back-end has said what it can; while the machine is
+ * built only. */
+void vhost_connect(struct vhost_dev *d, int sock, int request_sock, int request_peer);
+int vhost_greet(struct vhost_dev *d, struct err *e);
+
+/* Puts it into PCI, showing the guest what the back-end offers. */
+int vhost_add(struct vhost_dev *d, const struct virtio_host *host, struct pci *pci, uint8_t slot, struct err *e);
+
+/* Brings the connection to where the driver wants it. */
+void vhost_sync(struct vhost_dev *d);
+void vhost_poll(const struct vhost_dev *d, struct pollfd p[VU_FRONT_POLL]);
+void vhost_work(struct vhost_dev *d, const struct pollfd p[VU_FRONT_POLL], uint64_t now);
+
+uint64_t vhost_now(void); /* ms */
+
+/* kinds.c: what differs by kind of device */
+void vhost_kind_init(struct vhost_dev *d);
+/* What the guest is shown, after the greeting; features without those of all devices. */
+uint64_t vhost_kind_features(const struct vhost_dev *d);
+/* Bytes of configuration space, written to config. */
+uint32_t vhost_kind_config(const struct vhost_dev *d, uint8_t *config);
+/* The queue that is worked on here: of a network device with several pairs. -1: none. */
+int vhost_kind_own_queue(const struct vhost_dev *d);
+void vhost_kind_process(struct vhost_dev *d, unsigned queue);
