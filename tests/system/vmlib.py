@@ -208,7 +208,12 @@ class Broker:
         return {v['name']: v['state'] for v in self.json('list')['vms']}.get(vm)
 
     def fds(self):
-        return len(os.listdir('/proc/%d/fd' % self.p.pid))
+        """Without the connection of a command that has just ended."""
+        least = 1 << 20
+        for _ in range(10):
+            least = min(least, len(os.listdir('/proc/%d/fd' % self.p.pid)))
+            time.sleep(0.02)
+        return least
 
     def spawner(self):
         return descendants(self.p.pid)[0]
