@@ -212,7 +212,7 @@ static int receive(struct vu_front *f, size_t want, bool with_fds)
 		return 1;
 	if (with_fds) {
 		h.msg_control = control.room;
-		h.msg_controllen = sizeof(control.room);
+		h.msg_controllen = CMSG_LEN(sizeof(int)); /* not CMSG_SPACE, into which two would fit */
 	}
 	n = recvmsg(f->sock, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
