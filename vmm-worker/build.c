@@ -63,6 +63,8 @@ static int build_devices(struct machine *m, struct grant *g, struct err *e)
 	if (r == 0)
 		r = rtc_init(&m->rtc, &m->pio, e);
 	if (r == 0)
+		r = pit_init(&m->pit, &m->pio, e);
+	if (r == 0)
 		r = power_init(&m->power, &m->pio, e);
 	if (r == 0)
 		r = ged_init(&m->ged, &m->ioapic, &m->pio, e);

@@ -4,6 +4,7 @@
 #include "dev/bus.h"
 #include "dev/ged.h"
 #include "dev/ioapic.h"
+#include "dev/pit.h"
 #include "dev/power.h"
 #include "dev/rtc.h"
 #include "dev/serial.h"
@@ -28,6 +29,7 @@ struct machine {
 	struct ioapic ioapic;
 	struct serial serial;
 	struct rtc rtc;
+	struct pit pit;
 	struct power power;
 	struct ged ged;
 	struct pci pci;

@@ -22,6 +22,8 @@
 
 #define PLAT_PORT_COM1 0x3f8u /* 16550A, 8 ports */
 #define PLAT_IRQ_COM1 4u
+#define PLAT_PORT_PIT2 0x42u /* counter 2 of the timer, 0x43 its control word */
+#define PLAT_PORT_PIT_GATE 0x61u
 #define PLAT_PORT_CMOS 0x70u /* index, 0x71 data */
 #define PLAT_PORT_I8042 0x64u /* command 0xfe: reset */
 #define PLAT_PORT_PCI_ADDRESS 0xcf8u /* configuration mechanism #1, segment 0; data at 0xcfc */
