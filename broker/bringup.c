@@ -3,6 +3,7 @@
 
 #include "log.h"
 
+#include "bulkhead/fd.h"
 #include "host/hostfacts.h"
 
 #include <errno.h>
@@ -32,6 +33,8 @@ static int promise(struct vm *vm, struct err *e)
 	if (vm->promise.made)
 		return 0;
 	r = host_facts_refresh(HOST_ROOT_REAL, &b->facts, e);
+	if (r == 0)
+		grow_promised(b, NULL, &b->facts);
 	return r < 0 ? r : ledger_promise(&b->ledger, &b->facts, &vm->plan, &vm->promise, e);
 }
 
@@ -121,6 +124,13 @@ void vm_grant(struct vm *vm)
 	static struct wk_msg m; /* large; all of it is set here */
 	int fds[CHAN_FDS_MAX];
 	struct wk_grant *g = &m.u.grant;
+	CLEANUP(fd_cleanup) int plug = -1;
+	struct err e = {0};
+
+	if (grow_connect(vm, &plug, &e) < 0) {
+		vm_fail(vm, e.code, "%s", e.text);
+		return;
+	}
 
 	m.op = WK_GRANT;
 	m.serial = 0;
@@ -134,9 +144,12 @@ void vm_grant(struct vm *vm)
 	add_fd(g, fds, FD_ROLE_SERIAL_FILE, 0, vm->serial_file);
 	for (size_t i = 0; i < vm->plan.n_zones; i++)
 		add_fd(g, fds, FD_ROLE_ZONE, i, vm->zones[i]);
+	add_fd(g, fds, FD_ROLE_PLUG, 0, plug);
 	vm->granted = true;
 	vm->worker.until = now_ms() + VM_WORKER_SETUP_MS;
 	/* A failure has killed the worker, and its exit notice tells the rest. */
-	if (vm_send_worker(vm, &m, fds, g->n_tags) == 0)
+	if (vm_send_worker(vm, &m, fds, g->n_tags) == 0) {
 		devices_grant(vm);
+		grow_granted(vm);
+	}
 }

@@ -77,27 +77,27 @@ static int refuse(const struct plan_need *r, bool others, struct err *e)
 
 /* Takes one row off the nodes that may give it, the fullest first, so that rows for several nodes stay out of the way of others.
  */
-static void take(struct ledger *l, struct promise *p, const struct plan_need *row)
+static void take(struct host_facts *left, struct promise *p, const struct plan_need *row)
 {
 	uint64_t want = row->bytes;
 
 	while (want && p->n < LEDGER_TAKES) {
-		size_t best = l->left.n_nodes;
+		size_t best = left->n_nodes;
 		uint64_t most = 0, free, part;
 
-		for (size_t i = 0; i < l->left.n_nodes; i++) {
-			if (!nodeset_empty(&row->nodes) && !nodeset_has(&row->nodes, l->left.nodes[i].id))
+		for (size_t i = 0; i < left->n_nodes; i++) {
+			if (!nodeset_empty(&row->nodes) && !nodeset_has(&row->nodes, left->nodes[i].id))
 				continue;
-			free = get_free(&l->left.nodes[i], row->page_size);
+			free = get_free(&left->nodes[i], row->page_size);
 			if (free > most) {
 				most = free;
 				best = i;
 			}
 		}
-		if (best == l->left.n_nodes)
+		if (best == left->n_nodes)
 			return;
 		part = want < most ? want : most;
-		set_free(&l->left.nodes[best], row->page_size, most - part);
+		set_free(&left->nodes[best], row->page_size, most - part);
 		p->take[p->n].node = (uint16_t)best;
 		p->take[p->n].page_size = row->page_size;
 		p->take[p->n].bytes = part;
@@ -122,10 +122,29 @@ int ledger_promise(struct ledger *l, const struct host_facts *now, const struct 
 		if (rows[i].missing)
 			return refuse(&rows[i], l->in_flight > 0, e);
 	for (size_t i = 0; i < n; i++)
-		take(l, &p, &rows[i]);
+		take(&l->left, &p, &rows[i]);
 	l->in_flight++;
 	*ret = p;
 	return 0;
+}
+
+void ledger_less(struct host_facts *f, const struct mem_plan *plan)
+{
+	struct plan_need rows[PLAN_NEEDS_MAX];
+	struct promise p = {0};
+	size_t n = plan_needs(plan, f, rows, ARRAY_LEN(rows));
+
+	for (size_t i = 0; i < n; i++)
+		take(f, &p, &rows[i]);
+}
+
+int ledger_would(const struct ledger *l, const struct host_facts *now, const struct mem_plan *plan, struct err *e)
+{
+	static struct ledger trial; /* large */
+	struct promise p;
+
+	trial = *l;
+	return ledger_promise(&trial, now, plan, &p, e);
 }
 
 void ledger_kept(struct ledger *l, struct promise *p)

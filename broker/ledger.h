@@ -29,6 +29,12 @@ struct promise {
 int ledger_promise(struct ledger *l, const struct host_facts *now, const struct mem_plan *plan, struct promise *ret,
 		   struct err *e);
 
+/* Could they be promised now? Promises nothing. */
+int ledger_would(const struct ledger *l, const struct host_facts *now, const struct mem_plan *plan, struct err *e);
+
+/* Takes the plan's guaranteed pages off f's free ones, as far as there are any. */
+void ledger_less(struct host_facts *f, const struct mem_plan *plan);
+
 /* The memory is there: from now on the kernel's counts have it. */
 void ledger_kept(struct ledger *l, struct promise *p);
 

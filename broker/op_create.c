@@ -170,6 +170,7 @@ int op_create(struct client *c, struct vm *unused, struct ctl_request *q, struct
 	if (!vm)
 		return err_set(e, -ENOMEM, "the broker is out of memory");
 	vm->plan = plan;
+	grow_init(vm);
 	r = devices_fill(vm, q->spec, e);
 	if (r == 0)
 		r = take_fds(vm, q, m, e);

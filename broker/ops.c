@@ -24,6 +24,7 @@ static const struct op ops[] = {
     [CTL_CONSOLE] = {"console", OP_OWNER,   ALIVE,                      FD(CONSOLE),                           1, 1, SMALL, op_console},
     [CTL_WAIT]    = {"wait",    OP_OWNER,   ANY_STATE,                  0,                                     0, 0, SMALL, op_wait},
     [CTL_POWER_BUTTON] = {"power button", OP_OWNER, IN(RUNNING),        0,                                     0, 0, SMALL, op_power_button},
+    [CTL_RESIZE]  = {"resize",  OP_OWNER,   ALIVE | IN(STOPPED),        0,                                     0, 0, SMALL, op_resize},
     /* clang-format on */
 };
 

@@ -32,4 +32,5 @@ void op_wait_for(struct client *c, const struct ctl_request *q, const struct vm 
 /* Success, with the VM's facts if there is one. */
 void op_done(struct client *c, const struct ctl_request *q, const struct vm *vm);
 
-op_fn op_create, op_boot, op_list, op_info, op_pause, op_resume, op_stop, op_delete, op_console, op_wait, op_power_button;
+op_fn op_create, op_boot, op_list, op_info, op_pause, op_resume, op_stop, op_delete, op_console, op_wait, op_power_button,
+    op_resize;

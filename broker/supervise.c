@@ -186,6 +186,8 @@ static void memsrv_says(struct vm *vm, const struct ms_msg *ms, struct chan_msg 
 		return vm_fail(vm, ms->u.failed.code, "%s", ms->u.failed.text);
 	case MS_PLAN:
 	case MS_QUERY:
+	case MS_PLUGGER:
+	case MS_ALLOW:
 		break;
 	}
 	out_of_turn(&vm->memsrv, "sent a message that is for it");
@@ -330,6 +332,10 @@ static void worker_says(struct vm *vm, const struct wk_msg *wk)
 		if (!vm->granted)
 			return out_of_turn(&vm->worker, "ended before it began");
 		return worker_ended(vm, &wk->u.ended);
+	case WK_MEMORY:
+		if (!vm->granted || !grow_heard(vm, &wk->u.memory))
+			out_of_turn(&vm->worker, "told of memory that it does not have");
+		return;
 	case WK_GRANT:
 	case WK_DEVICE:
 	case WK_START:
@@ -339,6 +345,7 @@ static void worker_says(struct vm *vm, const struct wk_msg *wk)
 	case WK_CONSOLE:
 	case WK_QUERY:
 	case WK_POWER_BUTTON:
+	case WK_RESIZE:
 		break;
 	}
 	out_of_turn(&vm->worker, "sent a message that is for it");
@@ -403,6 +410,7 @@ static void worker_gone(struct vm *vm, const char *how, bool expected)
 	struct err e = {0};
 
 	vm->query_worker = false;
+	grow_worker_gone(vm);
 	if (vm->reset && vm->goal == GOAL_NONE) {
 		if (vm_bring_up(vm, true, &e) < 0) {
 			log_line("VM %s: not started again after a reset: %s", vm->name, e.text);
@@ -514,6 +522,7 @@ void vms_tick(struct broker *b, uint64_t now, uint64_t *next)
 		if (!vm || vm->dead)
 			continue;
 		devices_tick(vm, now, next);
+		grow_tick(vm, now, next);
 		if (due(vm->act_until, now, next)) {
 			vm->act_until = 0;
 			clients_answer(b, vm, OPS(CTL_BOOT) | OPS(CTL_PAUSE) | OPS(CTL_RESUME), -ETIMEDOUT,

@@ -119,6 +119,8 @@ static void describe_zone(const struct vm *vm, size_t i, struct ctl_zone_info *r
 				      .size = z->size,
 				      .page_size = z->page_size,
 				      .hotplug_size = z->hotplug_size,
+				      .requested_size = vm->grown[i].wanted,
+				      .plugged_size = vm->grown[i].plugged,
 				      .host_policy = z->host_policy,
 				      .n_nodes = vm->resident[i].n,
 				      .nodes = vm->resident[i].nodes};

@@ -2,6 +2,7 @@
 #pragma once
 #include "broker.h"
 #include "devices.h"
+#include "grow.h"
 
 #include "wire/memsrv.h"
 #include "wire/worker.h"
@@ -61,6 +62,7 @@ struct vm {
 	struct helper memsrv, worker;
 	bool granted, ready; /* of this worker: WK_GRANT sent, WK_READY received */
 	struct promise promise;
+	struct grown grown[LIM_ZONES];
 
 	enum vm_goal goal;
 	bool drop_memory;
@@ -100,8 +102,8 @@ void vm_describe(const struct vm *vm, struct ctl_zone_info *zones, struct ctl_vm
 /* true if the plan has a zone that memsrv must make. */
 bool vm_needs_memsrv(const struct vm *vm);
 
-/* The worker makes and counts the zone's pages, and they go with it: anonymous memory, and a private file's, whose pages are its own as
- * soon as the guest has written them. */
+/* The worker makes and counts the zone's pages, and they go with it: anonymous memory, and a private file's, whose pages are its
+ * own as soon as the guest has written them. */
 bool vm_worker_has_pages(const struct plan_zone *z);
 
 /* --- bringup.c --- */

@@ -1,5 +1,5 @@
 /* Counting pages that others have touched, long after the mapping of the start is gone. */
-#include "zone.h"
+#include "plug.h"
 
 #include <errno.h>
 #include <string.h>
@@ -43,7 +43,7 @@ static int tally_window(const struct zone *z, uint64_t off, uint64_t len, bool c
 
 	if (at == MAP_FAILED)
 		return err_sys(e, -errno, "zone %s: cannot map it to count its pages", z->plan->id);
-	if (z->plan->backing == BACKING_MEMFD)
+	if (z->plan->backing == BACKING_MEMFD && off < z->plan->size)
 		touch_resident(at, len);
 	else if (complete)
 		madvise(at, len, MADV_POPULATE_READ);
@@ -55,8 +55,9 @@ static int tally_window(const struct zone *z, uint64_t off, uint64_t len, bool c
 static int query_zone(const struct zone *z, struct arena *a, struct zone_report *ret, struct err *e)
 {
 	const struct plan_zone *p = z->plan;
-	uint64_t size = plan_zone_object_size(p), window = p->page_size > WINDOW ? p->page_size : WINDOW, next;
-	uint64_t in_object = 0, seen = 0;
+	uint64_t window = p->page_size > WINDOW ? p->page_size : WINDOW, next;
+	uint64_t in_object = 0, seen = 0, plugged;
+	bool complete;
 	struct place_tally t;
 	struct stat st;
 
@@ -67,13 +68,25 @@ static int query_zone(const struct zone *z, struct arena *a, struct zone_report 
 	 * may be touched; otherwise it stays unknown where they are. */
 	if (p->backing == BACKING_HUGETLB)
 		in_object = (uint64_t)st.st_blocks * 512 / p->page_size;
-	for (uint64_t off = 0; off < size; off = next) {
-		uint64_t limit = off < p->size ? p->size : size;
-		bool complete = in_object * p->page_size == size || (z->reports && off < p->size);
+	plugged = z->n_made * p->block_size;
+	complete = in_object * p->page_size == p->size + plugged || z->reports;
+	for (uint64_t off = 0; off < p->size; off = next) {
 		int r;
 
-		next = limit - off < window ? limit : off + window;
+		next = p->size - off < window ? p->size : off + window;
 		r = tally_window(z, off, next - off, complete, &t, e);
+		if (r < 0)
+			return r;
+	}
+	/* Of the hotplug window only what is there. */
+	for (uint64_t b = 0, n; plugged && b < z->n_blocks; b += n) {
+		bool made;
+		int r;
+
+		n = plug_run(z, b, &made);
+		if (made && n * p->block_size > window)
+			n = window > p->block_size ? window / p->block_size : 1;
+		r = made ? tally_window(z, p->size + b * p->block_size, n * p->block_size, true, &t, e) : 0;
 		if (r < 0)
 			return r;
 	}

@@ -1,5 +1,6 @@
 /* bulkhead-memsrv: makes one VM's memory and holds it. What it may do shrinks from top to bottom of main(). */
 #include "policy/lockdown.h"
+#include "plug.h"
 #include "talk.h"
 #include "zone.h"
 
@@ -12,6 +13,7 @@ struct memsrv {
 	struct talk talk;
 	struct arena arena;
 	struct zones zones;
+	int plug; /* to the worker; -1: none */
 	struct zone_report reports[LIM_ZONES];
 	size_t n_reports;
 	uint8_t memory[512 * KiB]; /* the arena's: a decoded plan, later a list of reports */
@@ -66,6 +68,8 @@ static int make_zones(struct memsrv *m, struct err *e)
 
 		if (r == 0)
 			r = zone_map(&m->zones.z[i], e);
+		if (r == 0)
+			r = plug_prepare(&m->zones.z[i], e);
 		if (r < 0)
 			return r;
 	}
@@ -124,6 +128,56 @@ static int check_fds(const struct memsrv *m, struct err *e)
 	return lockdown_census(fds, 4 + list_fds(m, fds + 4, tags), e);
 }
 
+static int count(struct memsrv *m, uint32_t serial, struct err *e)
+{
+	struct ms_msg answer = {.op = MS_ZONES, .serial = serial};
+
+	m->talk.serial = serial;
+	answer.u.zones.reports = m->reports;
+	answer.u.zones.n_reports = zones_query(&m->zones, &m->arena, m->reports);
+	return talk_send(&m->talk, &answer, NULL, 0, e);
+}
+
+static void no_worker(struct memsrv *m)
+{
+	fd_cleanup(&m->plug);
+	plug_reset(&m->zones);
+}
+
+/* 1: done; 0: the broker is gone. */
+static int on_broker(struct memsrv *m, struct err *e)
+{
+	struct ms_msg msg;
+	int r = talk_recv(&m->talk, e);
+
+	if (r <= 0)
+		return r;
+	r = ms_decode(&m->talk.in, &m->arena, &msg, e);
+	if (r < 0)
+		return r;
+	switch (msg.op) {
+	case MS_QUERY:
+		r = count(m, msg.serial, e);
+		break;
+	case MS_PLUGGER:
+		no_worker(m);
+		m->plug = fd_take(&m->talk.in.fds[0]);
+		break;
+	case MS_ALLOW:
+		if (plug_allow(&m->zones, msg.u.allow.zone, msg.u.allow.bytes) < 0)
+			r = err_set(e, -EPROTO, "more was allowed than the zone's window holds");
+		break;
+	case MS_PLAN:
+	case MS_ZONES:
+	case MS_PROGRESS:
+	case MS_FAILED:
+		r = err_set(e, -EPROTO, "only questions are expected once the zones exist");
+		break;
+	}
+	chan_msg_close(&m->talk.in);
+	return r < 0 ? r : 1;
+}
+
 /* Until the broker closes the channel, which is how a VM's memory ends. */
 static int serve(struct memsrv *m, struct err *e)
 {
@@ -131,24 +185,20 @@ static int serve(struct memsrv *m, struct err *e)
 	size_t keep = m->arena.used;
 
 	for (;;) {
-		struct ms_msg msg, answer = {.op = MS_ZONES};
-		int r = talk_recv(&m->talk, e);
+		bool broker, worker;
+		int r = talk_wait(m->plug, &broker, &worker, e);
 
-		if (r <= 0)
-			return r;
-		r = ms_decode(&m->talk.in, &m->arena, &msg, e);
-		chan_msg_close(&m->talk.in);
+		/* What the broker allows comes before what the worker makes of it. */
+		if (r == 0 && broker) {
+			r = on_broker(m, e);
+			if (r == 0)
+				return 0;
+			m->arena.used = keep;
+		} else if (r == 0 && worker && !plug_serve(&m->zones, m->plug)) {
+			no_worker(m);
+		}
 		if (r < 0)
 			return r;
-		if (msg.op != MS_QUERY)
-			return err_set(e, -EPROTO, "only questions are expected once the zones exist");
-		m->talk.serial = answer.serial = msg.serial;
-		answer.u.zones.reports = m->reports;
-		answer.u.zones.n_reports = zones_query(&m->zones, &m->arena, m->reports);
-		r = talk_send(&m->talk, &answer, NULL, 0, e);
-		if (r < 0)
-			return r;
-		m->arena.used = keep;
 	}
 }
 
@@ -169,6 +219,7 @@ int main(void)
 
 	if (lockdown_enter(PROCESS_MEMSRV, &e) < 0) /* no rights; the filter for setting up is on */
 		return fail(&m, &e);
+	m.plug = -1;
 	m.arena = arena_over(m.memory, sizeof(m.memory));
 	r = receive_plan(&m, &e);
 	if (r <= 0)

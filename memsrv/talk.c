@@ -25,6 +25,18 @@ int talk_recv(struct talk *t, struct err *e)
 	return r < 0 ? err_sys(e, r, "the channel to the broker") : r;
 }
 
+int talk_wait(int plug, bool *ret_broker, bool *ret_worker, struct err *e)
+{
+	struct pollfd p[2] = {{.fd = BROKER_FD, .events = POLLIN}, {.fd = plug, .events = POLLIN}};
+
+	while (poll(p, 2, -1) < 0)
+		if (errno != EINTR)
+			return err_sys(e, -errno, "waiting for the broker");
+	*ret_broker = p[0].revents;
+	*ret_worker = p[1].revents;
+	return 0;
+}
+
 int talk_send(struct talk *t, const struct ms_msg *m, const int *fds, size_t nfds, struct err *e)
 {
 	size_t len;

@@ -14,6 +14,9 @@ struct talk {
 /* Waits for one message. 1: it is in t->in; 0: the broker is gone; negative errno. */
 int talk_recv(struct talk *t, struct err *e);
 
+/* Waits until the broker, or the worker at plug (-1: there is none), has something to say or is gone. */
+int talk_wait(int plug, bool *ret_broker, bool *ret_worker, struct err *e);
+
 /* Encodes and sends; waits while the broker is slow. fds stay the caller's. */
 int talk_send(struct talk *t, const struct ms_msg *m, const int *fds, size_t nfds, struct err *e);
 

@@ -10,6 +10,10 @@ struct zone {
 	int fd;       /* owned; -1 for an anonymous zone, which is the worker's affair */
 	void *map;    /* boot memory, while it is being set up; NULL otherwise */
 	bool reports; /* its pages were put there by us and are counted */
+	/* plug.c; made is NULL without a hotplug window */
+	uint64_t *made; /* one bit for each block that is there */
+	uint64_t n_blocks, n_made;
+	uint64_t allowed; /* bytes of the window that may be there */
 };
 
 struct zones {

@@ -19,7 +19,9 @@ static int build_kvm(struct machine *m, const struct grant *g, struct err *e)
 {
 	int r = vm_create(&m->vm, g->kvm, g->w.plan->phys_bits, e);
 
-	return r < 0 ? r : vm_add_slots(&m->vm, &m->gm, e);
+	if (r == 0)
+		r = vm_add_slots(&m->vm, &m->gm, e);
+	return r < 0 ? r : hotplug_init_slots(m, e);
 }
 
 static void send_msi(void *irq, uint64_t addr, uint32_t data)
@@ -41,6 +43,8 @@ static int build_virtio(struct machine *m, struct grant *g, struct err *e)
 	    .vhost = g->w.devices,
 	    .connection = connection,
 	    .vhost_host = {.irq = &m->irq, .plan = g->w.plan, .zone_fds = g->zone},
+	    .n_mem = m->hotplug.n,
+	    .mem = m->hotplug.mem,
 	};
 	struct virtq_memory memory = {chunk, &m->gm};
 
@@ -131,6 +135,8 @@ int build_machine(struct machine *m, struct grant *g, struct arena *a, place_pro
 		m->topology = topology_of_nodes(w->plan, w->vcpus_max);
 	r = build_memory(m, g, a, progress, arg, ret_reports, e);
 	if (r == 0)
+		hotplug_init(m, fd_take(&g->plug));
+	if (r == 0)
 		r = build_kvm(m, g, e);
 	if (r == 0)
 		r = build_devices(m, g, e);
@@ -168,7 +174,8 @@ int build_threads(struct machine *m, struct err *e)
 
 size_t build_list_fds(const struct machine *m, int *fds, size_t cap)
 {
-	const int own[] = {m->vm.fd, m->run.wake_fd, m->serial.console_fd, m->serial.file_fd, m->virtio.kick_fd};
+	const int own[] = {m->vm.fd,          m->run.wake_fd,    m->serial.console_fd,
+			   m->serial.file_fd, m->virtio.kick_fd, m->hotplug.plug_fd};
 	size_t n = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(own) && n < cap; i++)

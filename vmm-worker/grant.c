@@ -1,6 +1,7 @@
 #include "grant.h"
 
 #include "bulkhead/fd.h"
+#include "guestmem/map.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +17,7 @@
 
 void grant_init(struct grant *g)
 {
-	g->kvm = g->kernel = g->initramfs = g->console = g->serial_file = -1;
+	g->kvm = g->kernel = g->initramfs = g->console = g->serial_file = g->plug = -1;
 	for (size_t i = 0; i < LIM_ZONES; i++)
 		g->zone[i] = -1;
 }
@@ -37,6 +38,8 @@ static int *place_for(struct grant *g, const struct fd_tag *tag)
 	case FD_ROLE_ZONE:
 		return tag->index < g->w.plan->n_zones ? &g->zone[tag->index] : NULL;
 	case FD_ROLE_DEVICE:    /* come by WK_DEVICE */
+	case FD_ROLE_PLUG:
+		return tag->index == 0 ? &g->plug : NULL;
 	case FD_ROLE_ZONE_FILE: /* files go to the worker as the zone's object, FD_ROLE_ZONE */
 		return NULL;
 	}
@@ -207,6 +210,30 @@ static int check_zone(int fd, const struct plan_zone *z, struct err *e)
 	return r;
 }
 
+/* Zones that memsrv makes can only grow if it can be asked. */
+static int check_plug(const struct grant *g, struct err *e)
+{
+	const struct mem_plan *plan = g->w.plan;
+	int domain = 0, type = 0;
+	socklen_t len = sizeof(int);
+	size_t windows = 0;
+	bool needed = false;
+
+	for (size_t i = 0; i < plan->n_zones; i++) {
+		windows += plan->zones[i].hotplug_size > 0;
+		needed = needed || (plan->zones[i].hotplug_size && !gm_made_here(&plan->zones[i]));
+	}
+	if (windows > GM_HOT_MAX)
+		return err_set(e, -EPROTO, "grant: %zu zones can grow, %u are possible", windows, GM_HOT_MAX);
+	if (needed != (g->plug >= 0))
+		return err_set(e, -EPROTO, "grant: the channel for hotplug memory is %s", needed ? "missing" : "not needed");
+	if (g->plug >= 0 &&
+	    (getsockopt(g->plug, SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0 ||
+	     getsockopt(g->plug, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || domain != AF_UNIX || type != SOCK_SEQPACKET))
+		return err_set(e, -EBADF, "channel for hotplug memory: not a socket of packets");
+	return 0;
+}
+
 static int check_serial_file(const struct grant *g, struct err *e)
 {
 	uint64_t size;
@@ -236,6 +263,8 @@ static int check_fds(const struct grant *g, struct err *e)
 		r = grant_check_console(g->console, e);
 	if (r == 0)
 		r = check_serial_file(g, e);
+	if (r == 0)
+		r = check_plug(g, e);
 	for (size_t i = 0; r == 0 && i < plan->n_zones; i++)
 		r = check_zone(g->zone[i], &plan->zones[i], e);
 	return r;

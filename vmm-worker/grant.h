@@ -7,6 +7,7 @@ struct grant {
 	struct wk_grant w; /* its pointers lie in the arena given to grant_accept */
 	int kvm, kernel;
 	int initramfs, console, serial_file; /* -1: not granted */
+	int plug;                            /* to memsrv, where zones that it makes can grow */
 	int zone[LIM_ZONES];                 /* -1: none, for anonymous zones and zones without boot memory */
 	size_t n_connections;
 	int connection[LIM_DEVICES][WK_DEVICE_FDS]; /* of each device to its back-end; -1: taken */

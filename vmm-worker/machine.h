@@ -9,6 +9,7 @@
 #include "dev/rtc.h"
 #include "dev/serial.h"
 #include "guestmem/access.h"
+#include "hotplug.h"
 #include "kvm/irq.h"
 #include "kvm/runctl.h"
 #include "kvm/vcpu.h"
@@ -34,5 +35,6 @@ struct machine {
 	struct ged ged;
 	struct pci pci;
 	struct virtio virtio;
+	struct hotplug hotplug;
 	uint64_t in_window; /* accesses to windows of the plan in which no device answered; under dev_lock */
 };

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define CONSOLE_LAST_WORDS_MS 200
@@ -95,12 +96,68 @@ static void hold(struct server *s, uint32_t serial)
 	runctl_wake(&s->m->run);
 }
 
+/* No vCPU runs from here to let_go, but nobody outside is told. */
+static void keep_still(void *arg)
+{
+	struct server *s = arg;
+
+	if (s->phase == PHASE_HELD)
+		return;
+	runctl_hold(&s->m->run);
+	for (uint32_t i = 0; i < s->m->n_vcpus; i++)
+		vcpu_kick(&s->m->vcpu[i], s->pid);
+	runctl_wait_all_parked(&s->m->run);
+}
+
+static void let_go(void *arg)
+{
+	struct server *s = arg;
+
+	if (s->phase == PHASE_RUNNING)
+		runctl_release(&s->m->run);
+}
+
 static void stop(struct server *s, uint32_t serial)
 {
 	struct end_report r = {.cause = END_STOPPED};
 
 	snprintf(r.detail, sizeof(r.detail), "stopped by request");
 	end(s, serial, &r);
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* Plugs and unplugs, and tells how far that has come. Returns how long poll may sleep, ms. */
+static int hotplug(struct server *s)
+{
+	struct hotplug_pause pause = {keep_still, let_go, s};
+	struct hotplug_news news;
+	int again = -1;
+
+	if (s->m->hotplug.n == 0)
+		return -1;
+	hotplug_work(s->m, &pause);
+	if (s->m->hotplug.lost) {
+		struct end_report r = {.cause = END_KVM_ERROR};
+
+		snprintf(r.detail, sizeof(r.detail), "KVM does not give back a memory slot while memory was unplugged");
+		end(s, 0, &r);
+		return -1;
+	}
+	while (!s->done && hotplug_news(s->m, now_ms(), &news, &again)) {
+		struct wk_msg m = {
+		    .op = WK_MEMORY,
+		    .u.memory = {news.zone, news.wanted, news.plugged, news.driver, *news.refused ? news.refused : NULL}};
+
+		send_or_leave(s, &m);
+	}
+	return again;
 }
 
 static void query(struct server *s, uint32_t serial)
@@ -180,6 +237,10 @@ static void on_broker(struct server *s)
 	case WK_DEVICE:
 		device(s, msg.u.device.index, s->l->in.fds);
 		break;
+	case WK_RESIZE:
+		if (!hotplug_request(s->m, msg.u.resize.zone, msg.u.resize.bytes))
+			finish(s, EXIT_BROKEN);
+		break;
 	case WK_GRANT:
 	case WK_READY:
 	case WK_PROGRESS:
@@ -188,6 +249,7 @@ static void on_broker(struct server *s)
 	case WK_DEVICE_STATE:
 	case WK_FAILED:
 	case WK_ENDED:
+	case WK_MEMORY:
 		finish(s, EXIT_BROKEN);
 		break;
 	}
@@ -222,6 +284,12 @@ static void on_console(struct machine *m, short events)
 	else if (events & (POLLHUP | POLLERR))
 		serial_attach(&m->serial, -1);
 	pthread_mutex_unlock(&m->dev_lock);
+}
+
+/* Of two waits, -1: for ever. */
+static int sooner(int a, int b)
+{
+	return a < 0 ? b : b < 0 || a < b ? a : b;
 }
 
 static int virtio_wait(struct machine *m)
@@ -290,6 +358,8 @@ int serve(struct machine *m, struct link *l, struct arena *arena, bool start)
 {
 	struct server s = {.m = m, .l = l, .arena = arena, .phase = PHASE_HELD, .pid = getpid()};
 
+	int wait_ms = -1;
+
 	if (start)
 		go(&s, 0);
 	while (!s.done) {
@@ -300,7 +370,7 @@ int serve(struct machine *m, struct link *l, struct arena *arena, bool start)
 		};
 		size_t n_virtio = virtio_interest(m, p + 3);
 
-		if (poll(p, 3 + n_virtio, virtio_wait(m)) < 0) {
+		if (poll(p, 3 + n_virtio, sooner(virtio_wait(m), wait_ms)) < 0) {
 			if (errno == EINTR)
 				continue;
 			return EXIT_BROKEN;
@@ -315,6 +385,8 @@ int serve(struct machine *m, struct link *l, struct arena *arena, bool start)
 			on_virtio(m, p + 3, n_virtio);
 		if (!s.done)
 			tell_devices(&s);
+		if (!s.done)
+			wait_ms = hotplug(&s);
 	}
 	return s.exit_code;
 }

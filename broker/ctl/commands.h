@@ -22,6 +22,8 @@ int cmd_list(int argc, char **argv);
 int cmd_info(int argc, char **argv);
 int cmd_console(int argc, char **argv);
 int cmd_wait(int argc, char **argv);
+int cmd_resize(int argc, char **argv);
+int cmd_resize_zone(int argc, char **argv);
 int cmd_plan(int argc, char **argv);
 int cmd_check_host(int argc, char **argv);
 

@@ -22,6 +22,9 @@ static void print_zone(const struct ctl_zone_info *z)
 {
 	printf("  %-16s %-12s %10s  pages of %-7s guest node %-3" PRIu32 " host policy %s\n", z->id, backing_word(z->backing),
 	       people_size(z->size).s, people_size(z->page_size).s, z->guest_numa_id, policy_word(z->host_policy));
+	if (z->hotplug_size)
+		printf("    room to grow: %s; asked for %s of it, plugged %s\n", people_size(z->hotplug_size).s,
+		       people_size(z->requested_size).s, people_size(z->plugged_size).s);
 	for (size_t i = 0; i < z->n_nodes; i++) {
 		if (z->nodes[i].node < 0)
 			printf("    not touched yet: %s\n", people_size(z->nodes[i].pages * z->page_size).s);

@@ -4,29 +4,48 @@
 
 #include <errno.h>
 
-static const struct zone_spec *zone_with_hotplug(const struct vm_spec *s)
-{
-	for (size_t i = 0; i < s->n_zones && i < LIM_ZONES; i++)
-		if (s->zones[i].o.has_hotplug_size || s->zones[i].o.has_hotplugged_size)
-			return &s->zones[i];
-	return NULL;
-}
+#define MEM_DEVICES_MAX 16u /* virtio-mem devices of one VM */
 
-static bool memory_hotplug(const struct vm_spec *s, struct txt *t)
+static bool acpi_hotplug(const struct vm_spec *s, struct txt *t)
 {
 	const struct mem_opts *o = &s->memory.o;
 
 	txt_set(t, "hotplug_size=%s", size_text(o->hotplug_size).s);
-	return o->has_hotplug_size || o->has_hotplugged_size;
+	return (o->has_hotplug_size || o->has_hotplugged_size) && s->memory.hotplug_method == HOTPLUG_ACPI;
 }
 
-static bool zone_hotplug(const struct vm_spec *s, struct txt *t)
+static bool file_hotplug(const struct vm_spec *s, struct txt *t)
 {
-	const struct zone_spec *z = zone_with_hotplug(s);
+	for (size_t i = 0; i < s->n_zones && i < LIM_ZONES; i++) {
+		const struct zone_spec *z = &s->zones[i];
 
-	if (z)
-		txt_set(t, "id=%s,hotplug_size=%s", shown(z->id), size_text(z->o.hotplug_size).s);
-	return z;
+		if (!z->file || !z->o.has_hotplug_size)
+			continue;
+		txt_set(t, "id=%s,file=%s,hotplug_size=%s", shown(z->id), z->file, size_text(z->o.hotplug_size).s);
+		return true;
+	}
+	return false;
+}
+
+static bool many_hotplug(const struct vm_spec *s, struct txt *t)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->n_zones && i < LIM_ZONES; i++)
+		n += s->zones[i].o.has_hotplug_size;
+	txt_set(t, "%zu zones with hotplug_size", n);
+	return n > MEM_DEVICES_MAX;
+}
+
+/* Back-ends are told of boot memory only. */
+static bool device_hotplug(const struct vm_spec *s, struct txt *t)
+{
+	size_t n = s->memory.o.has_hotplug_size;
+
+	for (size_t i = 0; i < s->n_zones && i < LIM_ZONES; i++)
+		n += s->zones[i].o.has_hotplug_size;
+	txt_set(t, "%zu devices", s->n_devices);
+	return n && s->n_devices;
 }
 
 static bool no_boot_memory(const struct vm_spec *s, struct txt *t)
@@ -121,8 +140,12 @@ static const struct {
 	const char *what;
 	const char *remedy;
 } gaps[] = {
-    {"--memory", memory_hotplug, "memory hotplug", "leave hotplug_size out and give all memory at boot"},
-    {"--memory-zone", zone_hotplug, "hotplug of zones", "leave hotplug_size out and give all memory at boot"},
+    {"--memory", acpi_hotplug, "memory hotplug with ACPI",
+     "hotplug_method=virtio-mem, or leave hotplug_size out and give all memory at boot"},
+    {"--memory-zone", file_hotplug, "hotplug of a zone that is a file's", "leave file or hotplug_size out"},
+    {"--memory-zone", many_hotplug, "hotplug of more than 16 zones",
+     "leave hotplug_size out where all memory can be given at boot"},
+    {"--disk, --net, --fs", device_hotplug, "a device beside memory with hotplug_size", "leave one of them out"},
     {"--memory-zone", no_boot_memory, "starting a guest without any memory", "give at least one zone a size"},
     {"--sgx-epc", epc, "SGX EPC", "leave --sgx-epc out"},
     {"--disk", disk, "a disk without a back-end of its own", "start one on the image, and use vhost_user=on,socket=PATH"},

@@ -25,6 +25,9 @@ int ctl_request_encode(const struct ctl_request *r, void *buf, size_t cap, size_
 	out->attached = r->attached;
 	out->tags = codec_tags_put(&c, r->tags, r->n_tags);
 	out->n_tags = r->n_tags;
+	out->zone = codec_blob(r->zone);
+	out->size = r->size;
+	out->no_wait = r->no_wait;
 	return codec_finish(&c, r->op, r->serial, &out->base, buf, cap, ret_len);
 }
 
@@ -40,6 +43,8 @@ static void request_shape(struct codec *c, const Pb__CtlRequest *in, enum ctl_op
 		codec_fail(c, -EPROTO, addressed ? "no VM is named" : "a VM is named where none belongs");
 	if (!creates && (in->boot || in->attached))
 		codec_fail(c, -EPROTO, "boot and attached belong to create");
+	if (op != CTL_RESIZE && (in->zone.len || in->size || in->no_wait))
+		codec_fail(c, -EPROTO, "a new size where none belongs");
 }
 
 int ctl_request_decode(const struct chan_msg *m, struct arena *a, struct ctl_request *ret, struct err *e)
@@ -51,7 +56,7 @@ int ctl_request_decode(const struct chan_msg *m, struct arena *a, struct ctl_req
 
 	if (wire_peek(m, &h) < 0)
 		return err_set(e, -EPROTO, "not a message of this version");
-	out.op = codec_u32(&c, h.op, CTL_CREATE, CTL_POWER_BUTTON, "operation");
+	out.op = codec_u32(&c, h.op, CTL_CREATE, CTL_RESIZE, "operation");
 	out.serial = h.serial;
 	in = codec_unpack(&c, &pb__ctl_request__descriptor, m);
 	if (!in)
@@ -64,6 +69,9 @@ int ctl_request_decode(const struct chan_msg *m, struct arena *a, struct ctl_req
 	out.attached = in->attached;
 	codec_tags_get(&c, in->tags, in->n_tags, m, out.tags);
 	out.n_tags = in->n_tags;
+	out.zone = codec_text(&c, in->zone, LIM_ID, "zone id");
+	out.size = in->size;
+	out.no_wait = in->no_wait;
 	if (c.rc == 0)
 		*ret = out;
 	return c.rc;
@@ -275,6 +283,12 @@ int ctl_event_encode(const struct ctl_event *ev, void *buf, size_t cap, size_t *
 		out->done = ev->done;
 		out->total = ev->total;
 		break;
+	case CTL_EVENT_RESIZE:
+		out->zone = codec_blob(ev->zone);
+		out->done = ev->done;
+		out->total = ev->total;
+		out->text = codec_blob(ev->text);
+		break;
 	case CTL_EVENT_ENDED:
 		out->end = codec_end_put(&c, &ev->end);
 		break;
@@ -295,7 +309,7 @@ int ctl_event_decode(const struct chan_msg *m, struct arena *a, struct ctl_event
 	in = codec_unpack(&c, &pb__ctl_event__descriptor, m);
 	if (!in)
 		return c.rc;
-	out.kind = codec_u32(&c, in->kind, CTL_EVENT_STATE, CTL_EVENT_ENDED, "kind of an event");
+	out.kind = codec_u32(&c, in->kind, CTL_EVENT_STATE, CTL_EVENT_RESIZE, "kind of an event");
 	out.vm_id = in->vm_id;
 	out.name = codec_text_needed(&c, in->name, LIM_ID, "name of a VM");
 	if (c.rc)
@@ -310,6 +324,12 @@ int ctl_event_decode(const struct chan_msg *m, struct arena *a, struct ctl_event
 		out.total = in->total;
 		if (out.done > out.total)
 			codec_fail(&c, -EPROTO, "progress beyond the end");
+		break;
+	case CTL_EVENT_RESIZE: /* a guest may have more than it is to have */
+		out.zone = codec_text_needed(&c, in->zone, LIM_ID, "zone id");
+		out.done = in->done;
+		out.total = in->total;
+		out.text = codec_text(&c, in->text, ERR_TEXT_MAX - 1, "reason");
 		break;
 	case CTL_EVENT_ENDED:
 		codec_end_get(&c, in->end, &out.end);

@@ -55,6 +55,29 @@ static void zones_get(struct codec *c, const struct chan_msg *m, struct ms_zones
 	ret->n_reports = in->n_reports;
 }
 
+static const ProtobufCMessage *allow_put(struct codec *c, const struct ms_allow *r)
+{
+	Pb__MsAllow *out = codec_message(c, &pb__ms_allow__descriptor);
+
+	if (!out)
+		return NULL;
+	out->zone = r->zone;
+	out->bytes = r->bytes;
+	return &out->base;
+}
+
+static void allow_get(struct codec *c, const struct chan_msg *m, struct ms_allow *ret)
+{
+	const Pb__MsAllow *in;
+
+	codec_fd_count(c, m, 0);
+	in = codec_unpack(c, &pb__ms_allow__descriptor, m);
+	if (!in)
+		return;
+	ret->zone = (uint16_t)codec_u32(c, in->zone, 0, LIM_ZONES - 1, "zone");
+	ret->bytes = in->bytes;
+}
+
 int ms_encode(const struct ms_msg *m, void *buf, size_t cap, size_t *ret_len, struct err *e)
 {
 	struct arena a = arena_over(buf, cap);
@@ -66,6 +89,10 @@ int ms_encode(const struct ms_msg *m, void *buf, size_t cap, size_t *ret_len, st
 		body = plan_put(&c, &m->u.plan);
 		break;
 	case MS_QUERY:
+	case MS_PLUGGER:
+		break;
+	case MS_ALLOW:
+		body = allow_put(&c, &m->u.allow);
 		break;
 	case MS_ZONES:
 		body = zones_put(&c, &m->u.zones);
@@ -98,6 +125,13 @@ int ms_decode(const struct chan_msg *m, struct arena *a, struct ms_msg *ret, str
 	case MS_QUERY:
 		codec_fd_count(&c, m, 0);
 		codec_no_body(&c, m);
+		break;
+	case MS_PLUGGER:
+		codec_fd_count(&c, m, 1);
+		codec_no_body(&c, m);
+		break;
+	case MS_ALLOW:
+		allow_get(&c, m, &out.u.allow);
 		break;
 	case MS_ZONES:
 		zones_get(&c, m, &out.u.zones);

@@ -207,6 +207,58 @@ static void state_get(struct codec *c, const struct chan_msg *m, struct wk_state
 		ret->running = in->running;
 }
 
+static const ProtobufCMessage *resize_put(struct codec *c, const struct wk_resize *r)
+{
+	Pb__WkResize *out = codec_message(c, &pb__wk_resize__descriptor);
+
+	if (!out)
+		return NULL;
+	out->zone = r->zone;
+	out->bytes = r->bytes;
+	return &out->base;
+}
+
+static void resize_get(struct codec *c, const struct chan_msg *m, struct wk_resize *ret)
+{
+	const Pb__WkResize *in;
+
+	codec_fd_count(c, m, 0);
+	in = codec_unpack(c, &pb__wk_resize__descriptor, m);
+	if (!in)
+		return;
+	ret->zone = (uint16_t)codec_u32(c, in->zone, 0, LIM_ZONES - 1, "zone");
+	ret->bytes = in->bytes;
+}
+
+static const ProtobufCMessage *memory_put(struct codec *c, const struct wk_memory *m)
+{
+	Pb__WkMemory *out = codec_message(c, &pb__wk_memory__descriptor);
+
+	if (!out)
+		return NULL;
+	out->zone = m->zone;
+	out->wanted = m->wanted;
+	out->plugged = m->plugged;
+	out->driver = m->driver;
+	out->refused = codec_blob(m->refused);
+	return &out->base;
+}
+
+static void memory_get(struct codec *c, const struct chan_msg *m, struct wk_memory *ret)
+{
+	const Pb__WkMemory *in;
+
+	codec_fd_count(c, m, 0);
+	in = codec_unpack(c, &pb__wk_memory__descriptor, m);
+	if (!in)
+		return;
+	ret->zone = (uint16_t)codec_u32(c, in->zone, 0, LIM_ZONES - 1, "zone");
+	ret->wanted = in->wanted;
+	ret->plugged = in->plugged;
+	ret->driver = in->driver;
+	ret->refused = codec_text(c, in->refused, 255, "reason");
+}
+
 int wk_encode(const struct wk_msg *m, void *buf, size_t cap, size_t *ret_len, struct err *e)
 {
 	struct arena a = arena_over(buf, cap);
@@ -244,6 +296,12 @@ int wk_encode(const struct wk_msg *m, void *buf, size_t cap, size_t *ret_len, st
 		break;
 	case WK_FAILED:
 		body = (const ProtobufCMessage *)codec_failed_put(&c, m->u.failed.code, m->u.failed.text);
+		break;
+	case WK_RESIZE:
+		body = resize_put(&c, &m->u.resize);
+		break;
+	case WK_MEMORY:
+		body = memory_put(&c, &m->u.memory);
 		break;
 	case WK_ENDED:
 		body = (const ProtobufCMessage *)codec_end_put(&c, &m->u.ended);
@@ -300,6 +358,12 @@ int wk_decode(const struct chan_msg *m, struct arena *a, struct wk_msg *ret, str
 	case WK_FAILED:
 		codec_fd_count(&c, m, 0);
 		codec_failed_get(&c, codec_unpack(&c, &pb__failed__descriptor, m), &out.u.failed.code, &out.u.failed.text);
+		break;
+	case WK_RESIZE:
+		resize_get(&c, m, &out.u.resize);
+		break;
+	case WK_MEMORY:
+		memory_get(&c, m, &out.u.memory);
 		break;
 	case WK_ENDED:
 		codec_fd_count(&c, m, 0);

@@ -16,6 +16,7 @@ enum ctl_op {
 	CTL_CONSOLE, /* one FD_ROLE_CONSOLE */
 	CTL_WAIT,    /* CTL_EVENT_ENDED comes on this connection when the VM ends */
 	CTL_POWER_BUTTON, /* pressed; what the guest does about it is the guest's affair */
+	CTL_RESIZE, /* answered when it is on its way; CTL_EVENT_RESIZE tells how far it has come */
 	CTL_REPLY = 64,
 	CTL_EVENT,
 };
@@ -30,12 +31,17 @@ struct ctl_request {
 	bool attached; /* the VM lives no longer than this connection */
 	size_t n_tags;
 	struct fd_tag tags[CHAN_FDS_MAX];
+	/* RESIZE */
+	const char *zone; /* NULL: plain memory */
+	uint64_t size;    /* bytes, with what it has at boot */
+	bool no_wait;     /* the client will not wait for the guest */
 };
 
 struct ctl_zone_info {
 	const char *id;
 	enum backing backing;
-	uint64_t size, page_size, hotplug_size, requested_size, plugged_size;
+	uint64_t size, page_size;
+	uint64_t hotplug_size, requested_size, plugged_size; /* of the hotplug window, beside size */
 	uint32_t guest_numa_id;
 	enum host_policy host_policy;
 	size_t n_nodes;
@@ -72,6 +78,7 @@ enum ctl_event_kind {
 	CTL_EVENT_STATE = 1,
 	CTL_EVENT_PROGRESS, /* populating: done of total bytes of a zone */
 	CTL_EVENT_ENDED,
+	CTL_EVENT_RESIZE, /* zone has done bytes and is to have total, boot size included; text: why the host refused some */
 };
 
 struct ctl_event {
@@ -81,6 +88,7 @@ struct ctl_event {
 	enum vm_state state;
 	const char *zone;
 	uint64_t done, total;
+	const char *text;
 	struct end_report end;
 };
 

@@ -6,6 +6,8 @@ enum ms_op {
 	/* to memsrv */
 	MS_PLAN = 128, /* plan; fds: FD_ROLE_ZONE_FILE of zones with a file */
 	MS_QUERY,      /* answer: MS_ZONES without fds, counts as of now */
+	MS_PLUGGER,    /* one FD_ROLE_PLUG, untagged: a new worker's; nothing of the hotplug windows is plugged from here on */
+	MS_ALLOW,      /* how much of a zone's hotplug window may exist; less than there is: no more */
 	/* from memsrv */
 	MS_ZONES = 160, /* every zone it made: tags and fds (FD_ROLE_ZONE), reports of those it populated */
 	MS_PROGRESS,
@@ -30,6 +32,11 @@ struct ms_progress {
 	uint64_t done, total; /* bytes */
 };
 
+struct ms_allow {
+	uint16_t zone;
+	uint64_t bytes;
+};
+
 struct ms_failed {
 	int32_t code;     /* negative errno */
 	const char *text; /* for people, complete: zone, node, needed, free, remedy */
@@ -43,6 +50,7 @@ struct ms_msg {
 		struct ms_zones zones;
 		struct ms_progress progress;
 		struct ms_failed failed;
+		struct ms_allow allow;
 	} u;
 };
 

@@ -28,6 +28,7 @@ enum fd_role {
 	FD_ROLE_ZONE,        /* index: zone; the object memsrv made, or the granted file */
 	FD_ROLE_ZONE_FILE,   /* index: zone; a file that the client opened for file= */
 	FD_ROLE_DEVICE,      /* index: device of the spec; a stream socket that the client connected to its back-end */
+	FD_ROLE_PLUG,        /* an end of the channel between worker and memsrv, wire/plug.h */
 };
 
 struct fd_tag {

@@ -15,6 +15,7 @@ enum wk_op {
 	WK_DEVICE, /* three descriptors: a connection to a device's back-end, and both ends of a pair for the back-end's requests.
 		      After the grant once for each device, in their order; later whenever a new connection is there */
 	WK_POWER_BUTTON, /* no answer: what the guest does about it is the guest's affair */
+	WK_RESIZE, /* the guest is to have so much of a zone's hotplug window */
 	/* from the worker */
 	WK_READY = 288, /* machine built, sandbox closed, vCPUs not started; reports of the anonymous zones it populated */
 	WK_PROGRESS,
@@ -23,6 +24,7 @@ enum wk_op {
 	WK_FAILED, /* before READY: could not build the machine */
 	WK_DEVICE_STATE, /* a back-end came or was lost */
 	WK_ENDED,        /* it exits after this */
+	WK_MEMORY,       /* how far the guest has followed: after every RESIZE, and when anything changed, not for each block */
 };
 
 struct wk_grant {
@@ -67,6 +69,18 @@ struct wk_device_state {
 	const char *text;
 };
 
+struct wk_resize {
+	uint16_t zone;
+	uint64_t bytes; /* of the hotplug window; whole blocks */
+};
+
+struct wk_memory {
+	uint16_t zone;
+	uint64_t wanted, plugged; /* bytes of the hotplug window */
+	bool driver;              /* the guest has one for virtio-mem */
+	const char *refused;      /* why the host could not give what the guest asked for; NULL: it could */
+};
+
 struct wk_failed {
 	int32_t code;
 	const char *text;
@@ -83,6 +97,8 @@ struct wk_msg {
 		struct wk_device device;
 		struct wk_device_state device_state;
 		struct wk_failed failed;
+		struct wk_resize resize;
+		struct wk_memory memory;
 		struct end_report ended;
 	} u;
 };

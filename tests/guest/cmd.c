@@ -217,6 +217,46 @@ static const char *cmd_badmmio(void)
 	return NULL;
 }
 
+static const char *cmd_vmem(void)
+{
+	return vmem_print();
+}
+
+static const char *cmd_plug(void)
+{
+	return vmem_request(arg[0], 0, arg[1], arg[2]);
+}
+
+static const char *cmd_unplug(void)
+{
+	return vmem_request(arg[0], 1, arg[1], arg[2]);
+}
+
+static const char *cmd_unplug_all(void)
+{
+	return vmem_request(arg[0], 2, 0, 0);
+}
+
+static const char *cmd_vstate(void)
+{
+	return vmem_request(arg[0], 3, arg[1], arg[2]);
+}
+
+static const char *cmd_vrequest(void)
+{
+	return vmem_request(arg[0], (unsigned)arg[1], arg[2], arg[3]);
+}
+
+static const char *cmd_vreset(void)
+{
+	return vmem_reset(arg[0]);
+}
+
+static const char *cmd_follow(void)
+{
+	return vmem_follow(arg[0], n_args > 1 ? arg[1] : 64);
+}
+
 static const char *cmd_help(void);
 
 static const struct {
@@ -244,6 +284,14 @@ static const struct {
     {"triple", "triple fault", 0, cmd_triple},
     {"badmem", "[GPA]: read outside everything", 0, cmd_badmem},
     {"badinsn", "[GPA]: ring-0 jump to no memory", 0, cmd_badinsn},
+    {"vmem", "virtio-mem devices", 0, cmd_vmem},
+    {"plug", "DEVICE GPA BLOCKS", 3, cmd_plug},
+    {"unplug", "DEVICE GPA BLOCKS", 3, cmd_unplug},
+    {"unplugall", "DEVICE", 1, cmd_unplug_all},
+    {"vstate", "DEVICE GPA BLOCKS", 3, cmd_vstate},
+    {"vrequest", "DEVICE TYPE GPA BLOCKS", 4, cmd_vrequest},
+    {"vreset", "DEVICE: start its driver again", 1, cmd_vreset},
+    {"follow", "DEVICE [BLOCKS]: to the size that is asked for", 1, cmd_follow},
     {"badmmio", "[GPA]: write and read where no device is", 0, cmd_badmmio},
 };
 

@@ -175,6 +175,12 @@ __attribute__((noreturn)) void power_reset(void);
 __attribute__((noreturn)) void cmd_loop(void);
 void spin(uint64_t ms);
 
+/* virtio_mem.c; devices are counted by the address of their windows. NULL or what is wrong */
+const char *vmem_print(void);
+const char *vmem_request(uint64_t n, unsigned type, uint64_t addr, uint64_t blocks); /* type: VIRTIO_MEM_REQ_ */
+const char *vmem_reset(uint64_t n);
+const char *vmem_follow(uint64_t n, uint64_t blocks_at_once);
+
 /* main.c */
 __attribute__((noreturn)) void probe_main(void);
 __attribute__((noreturn)) void trap_report(void);

@@ -328,13 +328,53 @@ static int worker_message(unsigned k, struct chan_msg *m)
 	return wk_encode(&wk, m->data, sizeof(m->data), &m->len, NULL);
 }
 
+/* What memory that grows has added. */
+static int memory_message(unsigned k, struct chan_msg *m)
+{
+	struct ctl_request q = {.serial = 5, .op = CTL_RESIZE, .vm = "web", .zone = "mem0", .size = GiB, .no_wait = true};
+	struct ctl_event ev = {
+	    .kind = CTL_EVENT_RESIZE, .name = "x", .zone = "mem0", .done = 2 * GiB, .total = GiB, .text = "no page"};
+	static struct ms_msg ms;
+	static struct wk_msg wk;
+
+	memset(&ms, 0, sizeof(ms));
+	memset(&wk, 0, sizeof(wk));
+	switch (k) {
+	case 0:
+		return ctl_request_encode(&q, m->data, sizeof(m->data), &m->len, NULL);
+	case 1:
+		return ctl_event_encode(&ev, m->data, sizeof(m->data), &m->len, NULL);
+	case 2:
+		ms.op = MS_PLUGGER;
+		m->nfds = 1;
+		m->fds[0] = -1;
+		return ms_encode(&ms, m->data, sizeof(m->data), &m->len, NULL);
+	case 3:
+		ms.op = MS_ALLOW;
+		ms.u.allow = (struct ms_allow){63, UINT64_MAX};
+		return ms_encode(&ms, m->data, sizeof(m->data), &m->len, NULL);
+	case 4:
+		wk.op = WK_RESIZE;
+		wk.u.resize = (struct wk_resize){63, UINT64_MAX};
+		break;
+	default:
+		wk.op = WK_MEMORY;
+		wk.u.memory = (struct wk_memory){1, 3, 2, true, "no page"};
+		break;
+	}
+	return wk_encode(&wk, m->data, sizeof(m->data), &m->len, NULL);
+}
+
 void sample_message(unsigned k, struct chan_msg *ret)
 {
 	int r;
 
 	assert(k < SAMPLE_KINDS);
 	ret->nfds = 0;
-	r = k < 10 ? control_message(k, ret) : k < 15 ? memsrv_message(k - 10, ret) : worker_message(k - 15, ret);
+	r = k < 10   ? control_message(k, ret)
+	    : k < 15 ? memsrv_message(k - 10, ret)
+	    : k < 24 ? worker_message(k - 15, ret)
+		     : memory_message(k - 24, ret);
 	assert(r == 0);
 }
 

@@ -191,7 +191,7 @@ static void supported_table(void **state)
 	s.devices[1].kind = DEVICE_NET;
 	s.devices[2].kind = DEVICE_FS;
 	assert_int_equal(spec_check_supported(&s, &ds), -EINVAL);
-	assert_int_equal(ds.n_errors, 4); /* a file system has a back-end, and so may the others */
+	assert_int_equal(ds.n_errors, 5); /* a file system has a back-end, and so may the others */
 	for (size_t i = 0; i < ds.n; i++)
 		assert_non_null(strstr(ds.d[i].reason, "not in this version yet"));
 	reset(NULL);
@@ -207,8 +207,18 @@ static void supported_table(void **state)
 	reset(NULL);
 	s.n_zones = 1;
 	s.zones[0].o.has_hotplug_size = true;
+	s.zones[0].file = "/x";
 	assert_int_equal(spec_check_supported(&s, &ds), -EINVAL);
-	assert_int_equal(ds.n_errors, 2); /* hotplug, and no memory at boot */
+	assert_int_equal(ds.n_errors, 2); /* a file that grows, and no memory at boot */
+	reset(NULL);
+	s.memory.o.has_hotplug_size = true;
+	s.memory.hotplug_method = HOTPLUG_VIRTIO_MEM;
+	assert_int_equal(spec_check_supported(&s, &ds), 0);
+	s.n_zones = 17;
+	for (size_t i = 0; i < s.n_zones; i++)
+		s.zones[i].o = (struct mem_opts){.size = GiB, .has_hotplug_size = true, .hotplug_size = GiB};
+	assert_int_equal(spec_check_supported(&s, &ds), -EINVAL);
+	assert_int_equal(ds.n_errors, 1);
 	reset(NULL);
 	s.has_segments = true;
 	s.num_pci_segments = LIM_SEGMENTS;

@@ -27,7 +27,9 @@ void *gm_chunk(const struct guestmem *gm, gpa_t at, uint64_t *len)
 	const struct gm_piece *p = find(gm, at);
 	uint64_t offset, room;
 
-	if (!p || *len == 0)
+	if (!p)
+		return hot_chunk(gm, at, len);
+	if (*len == 0)
 		return NULL;
 	offset = at.v - p->at.start.v;
 	room = p->at.len.v - offset;
@@ -70,6 +72,8 @@ int gm_read(const struct guestmem *gm, gpa_t at, void *buf, size_t len)
 		uint64_t n = len;
 		const void *p = gm_chunk(gm, at, &n);
 
+		if (!p)
+			return -EFAULT; /* unplugged this moment */
 		memcpy(to, p, (size_t)n);
 		to += n;
 		at.v += n;
@@ -88,6 +92,8 @@ int gm_write(const struct guestmem *gm, gpa_t at, const void *buf, size_t len)
 		uint64_t n = len;
 		void *p = gm_chunk(gm, at, &n);
 
+		if (!p)
+			return -EFAULT; /* unplugged this moment */
 		memcpy(p, from, (size_t)n);
 		from += n;
 		at.v += n;
@@ -108,7 +114,7 @@ int gm_clear_fresh(const struct guestmem *gm, gpa_t at, uint64_t len)
 		if (!p || !to)
 			return -EFAULT;
 		/* Anonymous memory of a new worker is zero already; writing zeros would only allocate it. */
-		if (gm->plan->zones[p->zone].backing != BACKING_ANON)
+		if (!p || gm->plan->zones[p->zone].backing != BACKING_ANON)
 			memset(to, 0, (size_t)n);
 		at.v += n;
 		len -= n;

@@ -5,7 +5,7 @@
 
 #define MAP_ALIGN (2 * MiB)
 
-static bool made_here(const struct plan_zone *z)
+bool gm_made_here(const struct plan_zone *z)
 {
 	return z->backing == BACKING_ANON || z->backing == BACKING_FILE_PRIVATE;
 }
@@ -22,7 +22,7 @@ static uint64_t first_gpa(const struct mem_plan *plan, uint16_t zone)
 
 /* Address space for one zone with inaccessible room in front of and behind it: a length that was computed wrongly ends in a fault
  * of this process and not in another zone. */
-static int reserve(uint64_t len, uint64_t align, uint64_t congruent, uint8_t **ret_at)
+int gm_reserve(uint64_t len, uint64_t align, uint64_t congruent, uint8_t **ret_at)
 {
 	uint64_t room, at;
 	uint8_t *p;
@@ -42,7 +42,7 @@ static int reserve(uint64_t len, uint64_t align, uint64_t congruent, uint8_t **r
 static int map_zone(const struct plan_zone *z, uint64_t congruent, int fd, uint8_t **ret_at, struct err *e)
 {
 	uint64_t align = z->page_size > MAP_ALIGN ? z->page_size : MAP_ALIGN;
-	bool shared = !made_here(z);
+	bool shared = !gm_made_here(z);
 	int flags = MAP_FIXED | (shared ? MAP_SHARED : MAP_PRIVATE);
 	uint8_t *at = NULL;
 	int r;
@@ -51,7 +51,7 @@ static int map_zone(const struct plan_zone *z, uint64_t congruent, int fd, uint8
 		flags |= MAP_ANONYMOUS;
 	if (!z->reserve)
 		flags |= MAP_NORESERVE;
-	r = reserve(z->size, align, congruent, &at);
+	r = gm_reserve(z->size, align, congruent, &at);
 	if (r < 0)
 		return err_sys(e, r, "zone %s: no room for %llu MiB in the worker's address space", z->id,
 			       (unsigned long long)(z->size / MiB));
@@ -61,7 +61,7 @@ static int map_zone(const struct plan_zone *z, uint64_t congruent, int fd, uint8
 	if (r < 0)
 		return r;
 	/* A shared object carries the policy that memsrv gave it. */
-	if (made_here(z)) {
+	if (gm_made_here(z)) {
 		r = place_bind(at, z->size, z, e);
 		if (r < 0)
 			return r;
@@ -73,13 +73,16 @@ static int map_zone(const struct plan_zone *z, uint64_t congruent, int fd, uint8
 int guestmem_map(struct guestmem *gm, const struct mem_plan *plan, const int *zone_fds, struct err *e)
 {
 	gm->plan = plan;
+	gm->n_hot = 0;
 	for (uint16_t i = 0; i < plan->n_zones; i++) {
 		int r;
 
 		gm->zone_at[i] = NULL;
-		if (plan->zones[i].size == 0)
-			continue;
-		r = map_zone(&plan->zones[i], first_gpa(plan, i), zone_fds[i], &gm->zone_at[i], e);
+		r = 0;
+		if (plan->zones[i].size)
+			r = map_zone(&plan->zones[i], first_gpa(plan, i), zone_fds[i], &gm->zone_at[i], e);
+		if (r == 0 && plan->zones[i].hotplug_size && gm->n_hot < GM_HOT_MAX)
+			r = hot_map(gm, i, zone_fds[i], e);
 		if (r < 0)
 			return r;
 	}
@@ -104,7 +107,7 @@ int guestmem_populate(struct guestmem *gm, struct arena *a, place_progress_fn *p
 		const struct plan_zone *z = &gm->plan->zones[i];
 
 		/* The kernel knows no reservation of a small page but the page itself. */
-		if (gm->zone_at[i] && made_here(z) && (z->prefault || z->reserve))
+		if (gm->zone_at[i] && gm_made_here(z) && (z->prefault || z->reserve))
 			jobs[n++] = (struct place_job){gm->zone_at[i], z->size, z, i};
 	}
 	*ret_reports = NULL;
@@ -129,6 +132,26 @@ int guestmem_populate(struct guestmem *gm, struct arena *a, place_progress_fn *p
 	return 0;
 }
 
+/* Only what is plugged: there is nothing elsewhere, and a window may be large. */
+static int tally_hot(const struct guestmem *gm, uint16_t zone, struct place_tally *t, struct err *e)
+{
+	for (size_t i = 0; i < gm->n_hot; i++) {
+		const struct gm_hot *h = &gm->hot[i];
+		const struct mem_blocks *b = &h->blocks;
+
+		for (uint64_t at = 0, n; h->zone == zone && at < b->n; at += n) {
+			int r = 0;
+
+			n = mem_blocks_run(b, at, b->n);
+			if (mem_blocks_has(b, at))
+				r = place_tally_add(t, h->host + at * b->block_size, n * b->block_size, GUEST_PAGE, e);
+			if (r < 0)
+				return r;
+		}
+	}
+	return 0;
+}
+
 /* place_census would start threads and ask for policies, which the sandbox no longer allows; this is its plain way. */
 int guestmem_census(const struct guestmem *gm, struct arena *a, struct zone_report **ret_reports, size_t *ret_n, struct err *e)
 {
@@ -142,9 +165,11 @@ int guestmem_census(const struct guestmem *gm, struct arena *a, struct zone_repo
 		struct place_tally t = {.anonymous = z->backing == BACKING_ANON};
 		int r;
 
-		if (!gm->zone_at[i] || !made_here(z))
+		if (!gm_made_here(z))
 			continue;
-		r = place_tally_add(&t, gm->zone_at[i], z->size, z->page_size, e);
+		r = gm->zone_at[i] ? place_tally_add(&t, gm->zone_at[i], z->size, z->page_size, e) : 0;
+		if (r == 0)
+			r = tally_hot(gm, i, &t, e);
 		if (r == 0)
 			r = place_tally_report(&t, z->page_size, i, a, &reports[n], e);
 		if (r < 0)
@@ -162,6 +187,12 @@ bool guestmem_owns(const struct guestmem *gm, const void *host)
 		const struct gm_piece *p = &gm->piece[i];
 
 		if ((const uint8_t *)host >= p->host && (uint64_t)((const uint8_t *)host - p->host) < p->at.len.v)
+			return true;
+	}
+	for (size_t i = 0; i < gm->n_hot; i++) {
+		const struct gm_hot *h = &gm->hot[i];
+
+		if ((const uint8_t *)host >= h->host && (uint64_t)((const uint8_t *)host - h->host) < h->at.len.v)
 			return true;
 	}
 	return false;

@@ -5,6 +5,7 @@
 #include "bulkhead/err.h"
 #include "model/mem_plan.h"
 #include "place/place.h"
+#include "virtio/mem_blocks.h"
 
 struct gm_piece {
 	gspan_t at;
@@ -12,11 +13,24 @@ struct gm_piece {
 	uint16_t zone;
 };
 
+#define GM_HOT_MAX 16u
+
+/* A zone's hotplug window. Blocks are plugged and unplugged by the main thread under the device lock; whoever looks without it
+ * sees each block as it was or as it is. */
+struct gm_hot {
+	gspan_t at;
+	uint8_t *host; /* of all of the window; only plugged blocks may be touched */
+	uint16_t zone;
+	struct mem_blocks blocks;
+};
+
 struct guestmem {
 	const struct mem_plan *plan; /* the caller's; must outlive this */
 	uint8_t *zone_at[LIM_ZONES]; /* NULL: a zone without boot memory */
 	size_t n;
 	struct gm_piece piece[PLAN_PIECES_MAX]; /* ascending guest address, as in the plan */
+	size_t n_hot;
+	struct gm_hot hot[GM_HOT_MAX];
 };
 
 /* Maps all zones of a plan that plan_check accepted. zone_fds[i] is the object of zone i, or -1 for BACKING_ANON; they stay the
@@ -35,3 +49,21 @@ int guestmem_census(const struct guestmem *gm, struct arena *a, struct zone_repo
 /* true if the host address lies in a zone's mapping: tells a SIGBUS on guest memory from a fault of our own. Async-signal-safe.
  */
 bool guestmem_owns(const struct guestmem *gm, const void *host);
+
+/* true: this process makes the zone's pages (anonymous memory, private copies of files). */
+bool gm_made_here(const struct plan_zone *z);
+
+/* Within this folder: inaccessible address space of len bytes, congruent to `congruent` modulo align, with room around it. */
+int gm_reserve(uint64_t len, uint64_t align, uint64_t congruent, uint8_t **ret_at);
+
+/* --- hot.c --- */
+
+/* Maps the window of a zone that has one; part of guestmem_map. */
+int hot_map(struct guestmem *gm, uint16_t zone, int fd, struct err *e);
+/* The window that an address lies in, plugged or not; NULL. */
+const struct gm_hot *hot_find(const struct guestmem *gm, gpa_t at);
+/* gm_chunk for windows. */
+void *hot_chunk(const struct guestmem *gm, gpa_t at, uint64_t *len);
+/* Private memory only. Pages for blocks, on the zone's nodes, all or none; and back to the host. Main thread. Negative errno. */
+int hot_populate(const struct gm_hot *h, struct mem_range r);
+int hot_drop(const struct gm_hot *h, struct mem_range r);

@@ -10,7 +10,7 @@ void runctl_init(struct runctl *rc, unsigned n_vcpus, int wake_fd)
 	atomic_init(&rc->end_claims, 0);
 	atomic_init(&rc->ended, false);
 	rc->n_vcpus = n_vcpus;
-	rc->n_parked = 0;
+	rc->n_parked = rc->n_ended = 0;
 	rc->wake_fd = wake_fd;
 }
 
@@ -26,10 +26,10 @@ void runctl_park(struct runctl *rc)
 {
 	pthread_mutex_lock(&rc->lock);
 	rc->n_parked++;
-	if (rc->n_parked == rc->n_vcpus) {
-		pthread_cond_broadcast(&rc->change);
+	if (rc->n_parked == rc->n_vcpus)
 		runctl_wake(rc);
-	}
+	if (rc->n_parked + rc->n_ended == rc->n_vcpus)
+		pthread_cond_broadcast(&rc->change);
 	while (atomic_load(&rc->hold))
 		pthread_cond_wait(&rc->change, &rc->lock);
 	rc->n_parked--;
@@ -44,6 +44,8 @@ _Noreturn void runctl_end(struct runctl *rc, const struct end_report *end)
 		runctl_wake(rc);
 	}
 	pthread_mutex_lock(&rc->lock);
+	rc->n_ended++;
+	pthread_cond_broadcast(&rc->change);
 	for (;;)
 		pthread_cond_wait(&rc->change, &rc->lock);
 }
@@ -74,7 +76,7 @@ bool runctl_all_parked(struct runctl *rc)
 void runctl_wait_all_parked(struct runctl *rc)
 {
 	pthread_mutex_lock(&rc->lock);
-	while (rc->n_parked != rc->n_vcpus)
+	while (rc->n_parked + rc->n_ended != rc->n_vcpus)
 		pthread_cond_wait(&rc->change, &rc->lock);
 	pthread_mutex_unlock(&rc->lock);
 }

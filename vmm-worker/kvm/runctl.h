@@ -12,6 +12,7 @@ struct runctl {
 	atomic_bool hold;  /* vCPU threads are to park */
 	unsigned n_vcpus;  /* threads that take part */
 	unsigned n_parked; /* under lock */
+	unsigned n_ended;  /* under lock; threads that will not run again */
 	int wake_fd;       /* eventfd: something for the main thread to look at */
 	atomic_uint end_claims;
 	atomic_bool ended; /* end is complete and will not change any more */
@@ -40,5 +41,5 @@ void runctl_wake(struct runctl *rc);
 void runctl_hold(struct runctl *rc);
 void runctl_release(struct runctl *rc);
 bool runctl_all_parked(struct runctl *rc);
-/* During the start only: blocks until every thread has parked for the first time. */
+/* Blocks until no vCPU thread runs: each has parked or come to its end. Main thread, holding no lock that they may want. */
 void runctl_wait_all_parked(struct runctl *rc);

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <sys/ioctl.h>
 
+#define QUIRK_SLOT_ZAP_ALL (1u << 7) /* Linux 6.12 */
+
 static bool offers(int fd, unsigned long cap)
 {
 	return ioctl(fd, KVM_CHECK_EXTENSION, cap) > 0;
@@ -33,6 +35,8 @@ static int check_host(struct vm *vm, int kvm_fd, uint8_t phys_bits, struct err *
 	if (size < (int)sizeof(struct kvm_run))
 		return err_sys(e, size < 0 ? -errno : -EINVAL, "KVM_GET_VCPU_MMAP_SIZE");
 	vm->run_size = (size_t)size;
+	size = ioctl(kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_NR_MEMSLOTS);
+	vm->max_slots = size > 0 ? (unsigned)size : 32;
 	vm->tsc_deadline = offers(kvm_fd, KVM_CAP_TSC_DEADLINE_TIMER);
 	return 0;
 }
@@ -79,9 +83,11 @@ int vm_create(struct vm *vm, int kvm_fd, uint8_t phys_bits, struct err *e)
 		r = split_irqchip(vm->fd, e);
 	if (r < 0)
 		return r;
-	/* Both are welcome and not needed: older kernels have neither. The first brings the instruction's bytes with an emulation
-	 * failure instead of an exception in the guest; the second takes the virtual PMU away. */
+	/* All are welcome and not needed: older kernels have none. The first brings the instruction's bytes with an emulation
+	 * failure instead of an exception in the guest; the second takes the virtual PMU away; the third leaves the
+	 * rest of the guest's memory mapped when a slot goes. */
 	enable(vm->fd, KVM_CAP_EXIT_ON_EMULATION_FAILURE, 1);
 	enable(vm->fd, KVM_CAP_PMU_CAPABILITY, KVM_PMU_CAP_DISABLE);
+	enable(vm->fd, KVM_CAP_DISABLE_QUIRKS2, QUIRK_SLOT_ZAP_ALL);
 	return 0;
 }

@@ -16,6 +16,7 @@ struct vm {
 	int fd;
 	size_t run_size; /* bytes of a vCPU's shared pages */
 	bool tsc_deadline;
+	unsigned max_slots; /* memory slots that KVM has room for */
 	struct cpuid_table supported;
 };
 

@@ -6,7 +6,9 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-extern const struct virtio_type virtio_rng, virtio_console;
+extern const struct virtio_type virtio_rng, virtio_console, virtio_mem;
+
+#define MEM_LAST_SLOT 31u /* from there downwards */
 
 /* All there are: where each sits if the machine has it. */
 static const struct {
@@ -17,7 +19,7 @@ static const struct {
     {&virtio_rng, 0, 1},
     {&virtio_console, 0, 2},
 };
-_Static_assert(ARRAY_LEN(rows) == VIRTIO_DEVICES_MAX, "one place per row");
+_Static_assert(ARRAY_LEN(rows) == VIRTIO_ROWS, "one place per row");
 
 #define FIRST_VHOST_SLOT 4u /* below are those that are always in the same place */
 
@@ -46,6 +48,16 @@ static int ioeventfd(void *arg, uint64_t addr, int fd, bool assign)
 
 	/* len 0: writes of any width */
 	return ioctl(v->vm_fd, KVM_IOEVENTFD, &io) < 0 ? -errno : 0;
+}
+
+static int add(struct virtio *v, const struct virtio_type *type, struct pci *pci, uint16_t segment, unsigned slot, struct err *e)
+{
+	int r = virtio_pci_init(&v->dev[v->n], type, &v->host, pci, segment, (uint8_t)slot, e);
+
+	if (r < 0)
+		return err_wrap(e, "%s", type->name);
+	v->n++;
+	return 0;
 }
 
 /* In the lowest free slot of its segment. */
@@ -88,7 +100,7 @@ int virtio_init(struct virtio *v, const struct virtio_config *config, const stru
 {
 	v->host = (struct virtio_host){*memory, kick, ioeventfd, ring, v};
 	v->vm_fd = vm_fd;
-	v->n = 0;
+	v->n = v->n_mem = 0;
 	v->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (v->kick_fd < 0)
 		return err_sys(e, -errno, "eventfd");
@@ -98,12 +110,20 @@ int virtio_init(struct virtio *v, const struct virtio_config *config, const stru
 
 		if (rows[i].type->wanted && !rows[i].type->wanted(config))
 			continue;
-		r = virtio_pci_init(d, rows[i].type, &v->host, pci, rows[i].segment, rows[i].slot, e);
+		r = add(v, rows[i].type, pci, rows[i].segment, rows[i].slot, e);
 		if (r < 0)
-			return err_wrap(e, "%s", rows[i].type->name);
+			return r;
 		if (d->type->init)
 			d->type->init(d, config);
-		v->n++;
+	}
+	v->first_mem = v->n;
+	for (size_t i = 0; i < config->n_mem; i++) {
+		int r = add(v, &virtio_mem, pci, 0, MEM_LAST_SLOT - (unsigned)i, e);
+
+		if (r < 0)
+			return r;
+		virtio_mem_attach(&v->dev[v->n - 1], &config->mem[i]);
+		v->n_mem++;
 	}
 	return add_vhost(v, config, pci, e);
 }

@@ -1,10 +1,13 @@
 /* The virtio devices of one machine, and their main thread. */
 #pragma once
 #include "vhost/device.h"
+#include "virtio/mem.h"
 
 #include <poll.h>
 
-#define VIRTIO_DEVICES_MAX 2u /* rows in devices.c */
+#define VIRTIO_ROWS        2u /* in devices.c */
+#define VIRTIO_MEM_MAX     16u
+#define VIRTIO_DEVICES_MAX (VIRTIO_ROWS + VIRTIO_MEM_MAX)
 
 /* What the machine was granted, as far as it concerns virtio devices. */
 struct vhost_connection {
@@ -17,6 +20,8 @@ struct virtio_config {
 	const struct device_plan *vhost;
 	const struct vhost_connection *connection; /* of each; taken over */
 	struct vhost_host vhost_host;
+	size_t n_mem;   /* at most VIRTIO_MEM_MAX */
+	struct mem_device *mem;
 };
 
 struct virtio {
@@ -27,6 +32,7 @@ struct virtio {
 	struct vhost_host vhost_host;
 	size_t n_vhost;
 	struct vhost_dev vhost[LIM_DEVICES];
+	size_t first_mem, n_mem; /* dev[first_mem] and on are virtio-mem, in the order of the configuration */
 };
 
 /* Main thread, while the machine is built. memory: how to reach the guest's. */

@@ -1,0 +1,172 @@
+#include "grow.h"
+
+#include "client.h"
+#include "vm.h"
+
+#include "bulkhead/fd.h"
+#include "host/hostfacts.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+static bool of_memsrv(const struct plan_zone *z)
+{
+	return z->hotplug_size && !vm_worker_has_pages(z);
+}
+
+void grow_init(struct vm *vm)
+{
+	for (size_t i = 0; i < vm->plan.n_zones; i++)
+		vm->grown[i].wanted = vm->plan.zones[i].hotplugged_size;
+}
+
+static int allow(struct vm *vm, size_t zone)
+{
+	struct ms_msg m = {.op = MS_ALLOW, .u.allow = {(uint16_t)zone, vm->grown[zone].wanted}};
+
+	return of_memsrv(&vm->plan.zones[zone]) ? vm_send_memsrv(vm, &m, NULL, 0) : 0;
+}
+
+int grow_connect(struct vm *vm, int *ret_fd, struct err *e)
+{
+	CLEANUP(fd_cleanup) int theirs = -1;
+	CLEANUP(fd_cleanup) int workers = -1;
+	bool needed = false;
+	int pair[2];
+
+	*ret_fd = -1;
+	for (size_t i = 0; i < vm->plan.n_zones; i++)
+		needed = needed || of_memsrv(&vm->plan.zones[i]);
+	if (!needed)
+		return 0;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return err_sys(e, -errno, "socketpair");
+	theirs = pair[0];
+	workers = pair[1];
+	if (vm_send_memsrv(vm, &(struct ms_msg){.op = MS_PLUGGER}, &theirs, 1) < 0)
+		return err_set(e, -EPIPE, "memsrv does not take the channel for hotplug memory");
+	for (size_t i = 0; i < vm->plan.n_zones; i++)
+		if (allow(vm, i) < 0)
+			return err_set(e, -EPIPE, "memsrv does not listen");
+	*ret_fd = fd_take(&workers);
+	return 0;
+}
+
+/* memsrv hears of it first: what the worker then asks of it is allowed. */
+static void send_wanted(struct vm *vm, size_t zone)
+{
+	struct grown *g = &vm->grown[zone];
+	struct wk_msg m = {.op = WK_RESIZE, .u.resize = {(uint16_t)zone, g->wanted}};
+
+	if (allow(vm, zone) == 0 && vm_send_worker(vm, &m, NULL, 0) == 0)
+		g->asked = true;
+}
+
+void grow_granted(struct vm *vm)
+{
+	for (size_t i = 0; i < vm->plan.n_zones; i++)
+		if (vm->plan.zones[i].hotplug_size && vm->grown[i].wanted != vm->plan.zones[i].hotplugged_size)
+			send_wanted(vm, i);
+}
+
+void grow_worker_gone(struct vm *vm)
+{
+	for (size_t i = 0; i < vm->plan.n_zones; i++) {
+		struct grown *g = &vm->grown[i];
+
+		g->promise_until = 0;
+		g->plugged = 0;
+		g->driver = g->asked = false;
+		g->refused[0] = '\0';
+	}
+}
+
+bool grow_heard(struct vm *vm, const struct wk_memory *m)
+{
+	const struct plan_zone *z = m->zone < vm->plan.n_zones ? &vm->plan.zones[m->zone] : NULL;
+	struct ctl_event ev = {.kind = CTL_EVENT_RESIZE, .vm_id = vm->id, .name = vm->name, .text = m->refused};
+	struct grown *g;
+
+	if (!z || !z->hotplug_size || m->plugged > z->hotplug.len.v || m->wanted > z->hotplug.len.v)
+		return false;
+	g = &vm->grown[m->zone];
+	g->plugged = m->plugged;
+	g->driver = m->driver;
+	snprintf(g->refused, sizeof(g->refused), "%s", m->refused ? m->refused : "");
+	if (g->asked && m->wanted != g->wanted) {
+		send_wanted(vm, m->zone); /* it has answered an older one */
+		return true;
+	}
+	g->asked = false;
+	if (g->plugged == g->wanted)
+		g->promise_until = 0; /* from now on the kernel's counts have it */
+	ev.zone = z->id;
+	ev.done = z->size + g->plugged;
+	ev.total = z->size + g->wanted;
+	clients_tell(vm->b, vm, &ev);
+	return true;
+}
+
+/* So many bytes of a zone that are guaranteed, as a plan. One at a time. */
+static const struct mem_plan *as_plan(const struct plan_zone *z, uint64_t bytes)
+{
+	static struct mem_plan one; /* large; the rest of it stays zero */
+
+	one.n_zones = 1;
+	one.zones[0] = *z;
+	one.zones[0].size = bytes;
+	one.zones[0].reserve = true;
+	one.zones[0].hotplug_size = one.zones[0].hotplugged_size = 0;
+	return &one;
+}
+
+void grow_promised(struct broker *b, const struct grown *but, struct host_facts *f)
+{
+	for (size_t i = 0; i < LIM_VMS; i++) {
+		const struct vm *vm = b->vms[i];
+
+		for (size_t k = 0; vm && !vm->dead && k < vm->plan.n_zones; k++) {
+			const struct grown *g = &vm->grown[k];
+
+			if (g != but && g->promise_until && g->wanted > g->plugged)
+				ledger_less(f, as_plan(&vm->plan.zones[k], g->wanted - g->plugged));
+		}
+	}
+}
+
+int grow_ask(struct vm *vm, size_t zone, uint64_t bytes, struct err *e)
+{
+	static struct host_facts f; /* large */
+	struct grown *g = &vm->grown[zone];
+	struct broker *b = vm->b;
+	int r;
+
+	if (bytes > g->plugged && bytes > g->wanted) {
+		r = host_facts_refresh(HOST_ROOT_REAL, &b->facts, e);
+		if (r < 0)
+			return r;
+		f = b->facts;
+		grow_promised(b, g, &f);
+		r = ledger_would(&b->ledger, &f, as_plan(&vm->plan.zones[zone], bytes - g->plugged), e);
+		if (r < 0)
+			return r;
+	}
+	g->promise_until = bytes > g->plugged ? now_ms() + VM_GROW_MS : 0;
+	g->wanted = bytes;
+	if (!g->asked)
+		send_wanted(vm, zone);
+	return 0;
+}
+
+void grow_tick(struct vm *vm, uint64_t now, uint64_t *next)
+{
+	for (size_t i = 0; i < vm->plan.n_zones; i++) {
+		struct grown *g = &vm->grown[i];
+
+		if (g->promise_until && g->promise_until <= now)
+			g->promise_until = 0;
+		else if (g->promise_until && g->promise_until < *next)
+			*next = g->promise_until;
+	}
+}

@@ -1,0 +1,66 @@
+/* resize, resize-zone: judged, promised, and handed to the guest. How far the guest follows comes as events. */
+#include "ops.h"
+
+#include "model/resize_check.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define PLAIN_ZONE "__ram" /* how a plan calls plain memory */
+
+static enum resize_life life(const struct vm *vm)
+{
+	if (vm->goal != GOAL_NONE || !vm->ready || vm->reset)
+		return RESIZE_NOT_BOOTED;
+	return vm->state == VM_RUNNING ? RESIZE_RUNNING : vm->state == VM_PAUSED ? RESIZE_PAUSED : RESIZE_NOT_BOOTED;
+}
+
+static void describe(const struct vm *vm, struct resizable *m, struct resize_vm *ret)
+{
+	*ret = (struct resize_vm){.life = life(vm), .method = HOTPLUG_VIRTIO_MEM, .n = vm->plan.n_zones, .m = m};
+	for (size_t i = 0; i < vm->plan.n_zones; i++) {
+		const struct plan_zone *z = &vm->plan.zones[i];
+
+		m[i] = (struct resizable){
+		    .id = strcmp(z->id, PLAIN_ZONE) ? z->id : NULL,
+		    .boot_size = z->size,
+		    .hotplug_size = z->hotplug_size,
+		    .current_size = z->size + vm->grown[i].wanted,
+		    .page_size = z->page_size,
+		    .guest_driver = vm->grown[i].driver,
+		};
+	}
+}
+
+int op_resize(struct client *c, struct vm *vm, struct ctl_request *q, struct chan_msg *m, struct err *e)
+{
+	static struct diags ds; /* large, and only this request's */
+	static struct resizable zones[LIM_ZONES];
+	struct ctl_event ev = {.kind = CTL_EVENT_RESIZE, .vm_id = vm->id, .name = vm->name};
+	struct resize_request rq = {.of_zone = q->zone != NULL, .zone = q->zone, .size = q->size, .no_wait = q->no_wait};
+	struct resize_decision d;
+	struct resize_vm now;
+	int r;
+
+	ds = (struct diags){0};
+	describe(vm, zones, &now);
+	if (resize_check(&now, &rq, &d, &ds) < 0) {
+		client_send_reply(
+		    c, &(struct ctl_reply){
+			   .serial = q->serial, .code = -EINVAL, .text = "the memory cannot be resized like this", .diags = &ds});
+		return 0;
+	}
+	if (d.action != RESIZE_NOTHING) {
+		r = grow_ask(vm, d.index, d.bytes, e);
+		if (r < 0)
+			return r;
+	}
+	op_done(c, q, vm);
+	c->watch_vm = vm->id;
+	ev.zone = vm->plan.zones[d.index].id;
+	ev.done = vm->plan.zones[d.index].size + vm->grown[d.index].plugged;
+	ev.total = q->size;
+	ev.text = vm->grown[d.index].refused;
+	client_send_event(c, &ev);
+	return 0;
+}

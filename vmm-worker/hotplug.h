@@ -1,0 +1,47 @@
+/* What virtio-mem's requests do to memory: pages first, then the slot, then the guest's answer; and the other way round. Main thread,
+ * without the device lock, which these take where they need it. */
+#pragma once
+#include "bulkhead/err.h"
+#include "guestmem/map.h"
+#include "kvm/hotslots.h"
+#include "virtio/mem.h"
+
+struct machine;
+
+struct hotplug {
+	int plug_fd; /* to memsrv; -1: every zone with a window is made here */
+	struct hot_slots slots;
+	size_t n;                           /* as many as guestmem has windows, in its order */
+	struct mem_device mem[GM_HOT_MAX];  /* virtio-mem's side */
+	char refused[GM_HOT_MAX][128];      /* why the host could not give what was asked for; "": it could */
+	uint64_t told_at[GM_HOT_MAX];       /* ms */
+	bool lost; /* KVM did not give a slot back: the machine cannot go on */
+};
+
+/* How vCPUs are kept from running for a moment. */
+struct hotplug_pause {
+	void (*hold)(void *arg);
+	void (*release)(void *arg);
+	void *arg;
+};
+
+/* While the machine is built: devices for the windows that guestmem has. plug_fd stays open with the machine. */
+void hotplug_init(struct machine *m, int plug_fd);
+int hotplug_init_slots(struct machine *m, struct err *e);
+
+/* Does what the guest has asked for. */
+void hotplug_work(struct machine *m, const struct hotplug_pause *pause);
+
+/* Asks the guest of a zone to have `bytes` of its window. false: there is no such window. */
+bool hotplug_request(struct machine *m, uint16_t zone, uint64_t bytes);
+
+struct hotplug_news {
+	uint16_t zone;
+	uint64_t wanted, plugged; /* bytes */
+	bool driver;
+	const char *refused;
+};
+
+/* Something to tell the broker: true once for each window that changed, at most every 50 ms while it is on its way. now: ms.
+ * *ret_again: ms until something may be told that is held back now, -1: nothing is. */
+bool hotplug_news(struct machine *m, uint64_t now, struct hotplug_news *ret, int *ret_again);
