@@ -171,6 +171,13 @@ static void note(struct vm *vm, uint32_t index, const char *text)
 		return;
 	snprintf(d->text, sizeof(d->text), "%s", text);
 	log_line("VM %s: device %s: %s", vm->name, vm->device_plans[index].id, text);
+	clients_tell(vm->b, vm,
+		     &(struct ctl_event){.kind = CTL_EVENT_DEVICE,
+					 .vm_id = vm->id,
+					 .name = vm->name,
+					 .device = vm->device_plans[index].id,
+					 .up = d->up,
+					 .text = d->text});
 }
 
 bool devices_say(struct vm *vm, const struct wk_device_state *s)
@@ -193,6 +200,20 @@ bool devices_say(struct vm *vm, const struct wk_device_state *s)
 		d->wait_ms = d->wait_ms * 2 < WAIT_LAST_MS ? d->wait_ms * 2 : WAIT_LAST_MS;
 	}
 	return true;
+}
+
+size_t devices_describe(const struct vm *vm, struct ctl_device_info *ret)
+{
+	for (size_t i = 0; i < vm->grant.n_devices; i++) {
+		const struct vm_device *d = &vm->devices[i];
+
+		ret[i] = (struct ctl_device_info){.id = vm->device_plans[i].id,
+						  .socket = d->path,
+						  .up = d->up && vm->worker.pid,
+						  .losses = d->losses,
+						  .text = d->text[0] ? d->text : NULL};
+	}
+	return vm->grant.n_devices;
 }
 
 void devices_tick(struct vm *vm, uint64_t now, uint64_t *next)

@@ -19,6 +19,8 @@ struct vm_device {
 	char text[256];    /* what has become of it, for people */
 };
 
+struct ctl_device_info;
+
 /* From a spec; connections come by devices_take. */
 int devices_fill(struct vm *vm, const struct vm_spec *s, struct err *e);
 /* fd stays the caller's on failure. index: of the device in the spec. */
@@ -30,4 +32,6 @@ void devices_free(struct vm *vm);
 void devices_grant(struct vm *vm);
 /* false: the worker speaks of a device that does not exist. */
 bool devices_say(struct vm *vm, const struct wk_device_state *s);
+/* What info tells; ret has room for LIM_DEVICES. Strings are the VM's. */
+size_t devices_describe(const struct vm *vm, struct ctl_device_info *ret);
 void devices_tick(struct vm *vm, uint64_t now, uint64_t *next);

@@ -150,5 +150,11 @@ void vm_describe(const struct vm *vm, struct ctl_zone_info *zones, struct ctl_vm
 		describe_zone(vm, i, &zones[i]);
 	ret->zones = zones;
 	ret->n_zones = vm->plan.n_zones;
+	{
+		static struct ctl_device_info devices[LIM_DEVICES]; /* until the next call, as the broker has one thread */
+
+		ret->n_devices = devices_describe(vm, devices);
+		ret->devices = devices;
+	}
 	ret->isolation = spawner_isolation_text(&vm->b->spawner);
 }

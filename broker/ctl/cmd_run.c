@@ -256,6 +256,8 @@ static int stay(struct ctl_conn *c, struct console *con, const char *name, bool 
 				rc ? e.text : "");
 			return EXIT_HOST_FAULT;
 		}
+		if (ev.kind == CTL_EVENT_DEVICE)
+			fprintf(stderr, "bulkhead: VM %s, device %s: %s\r\n", ev.name, ev.device, ev.text ? ev.text : "");
 		if (ev.kind != CTL_EVENT_ENDED)
 			continue;
 		console_drain(con);

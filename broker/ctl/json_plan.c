@@ -2,6 +2,8 @@
 #include "print_plan.h"
 #include "print.h"
 
+#include "model/device_plan.h"
+
 #include <json-c/json.h>
 
 const char *window_word(enum plan_window_kind k)
@@ -165,6 +167,27 @@ static void add_nodes(struct json_object *plan, const struct mem_plan *p)
 	}
 }
 
+static void add_devices(struct json_object *plan, const struct mem_plan *p, const struct vm_spec *spec)
+{
+	static struct device_plan d[LIM_DEVICES];
+	size_t n = device_plan_build(spec, p, d);
+	struct json_object *a = n ? json_add_array(plan, "devices") : NULL;
+
+	for (size_t i = 0; i < n; i++) {
+		struct json_object *o = json_append_object(a), *zones;
+
+		json_add_str(o, "id", d[i].id);
+		json_add_u64(o, "virtio_type", d[i].virtio_id);
+		json_add_u64(o, "queues", d[i].n_queues);
+		json_add_u64(o, "pci_segment", d[i].pci_segment);
+		json_add_bool(o, "narrowed", d[i].narrowed);
+		zones = json_add_array(o, "zones");
+		for (size_t z = 0; z < p->n_zones; z++)
+			if (d[i].zones >> z & 1)
+				json_object_array_add(zones, json_object_new_string(p->zones[z].id));
+	}
+}
+
 struct json_object *json_plan(const struct mem_plan *p, const struct vm_spec *spec)
 {
 	struct json_object *plan = json_object_new_object(), *a;
@@ -176,6 +199,7 @@ struct json_object *json_plan(const struct mem_plan *p, const struct vm_spec *sp
 	add_zones(plan, p, spec);
 	add_map(plan, p);
 	add_nodes(plan, p);
+	add_devices(plan, p, spec);
 	a = json_add_array(plan, "sgx_epc");
 	for (size_t i = 0; i < p->n_epc; i++) {
 		struct json_object *o = json_append_object(a);

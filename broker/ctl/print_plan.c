@@ -1,6 +1,8 @@
 #include "print_plan.h"
 #include "print.h"
 
+#include "model/device_plan.h"
+
 #include <inttypes.h>
 #include <string.h>
 
@@ -184,6 +186,31 @@ static void print_nodes(const struct mem_plan *p)
 		print_distances(p);
 }
 
+static void print_devices(const struct mem_plan *p, const struct vm_spec *spec)
+{
+	struct table t = {.n_columns = 6, .right = 0x4};
+	static struct device_plan d[LIM_DEVICES];
+	size_t n = device_plan_build(spec, p, d);
+
+	if (n == 0)
+		return;
+	puts("\nDevices with a back-end of their own");
+	TABLE_ROW(&t, "ID", "VIRTIO TYPE", "QUEUES", "PCI SEGMENT", "ZONES GRANTED", "");
+	for (size_t i = 0; i < n; i++) {
+		char zones[128] = "", type[8], queues[8], segment[8];
+
+		for (size_t z = 0; z < p->n_zones; z++)
+			if (d[i].zones >> z & 1)
+				add_word(zones, sizeof(zones), p->zones[z].id);
+		snprintf(type, sizeof(type), "%u", d[i].virtio_id);
+		snprintf(queues, sizeof(queues), "%u", d[i].n_queues);
+		snprintf(segment, sizeof(segment), "%u", d[i].pci_segment);
+		TABLE_ROW(&t, d[i].id, type, queues, segment, zones,
+			  d[i].narrowed ? "the guest must keep DMA there (swiotlb=force)" : "");
+	}
+	table_print(&t, stdout);
+}
+
 void print_plan(const struct mem_plan *p, const struct vm_spec *spec)
 {
 	uint64_t boot = 0, more = 0;
@@ -201,6 +228,7 @@ void print_plan(const struct mem_plan *p, const struct vm_spec *spec)
 	print_zones(p, spec);
 	if (p->n_nodes)
 		print_nodes(p);
+	print_devices(p, spec);
 }
 
 static void verdict(const struct plan_need *n, char *ret, size_t cap)

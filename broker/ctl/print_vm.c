@@ -45,6 +45,15 @@ void print_info(const struct ctl_vm_info *v)
 	puts("zones:");
 	for (size_t i = 0; i < v->n_zones; i++)
 		print_zone(&v->zones[i]);
+	if (v->n_devices)
+		puts("devices:");
+	for (size_t i = 0; i < v->n_devices; i++) {
+		const struct ctl_device_info *d = &v->devices[i];
+
+		printf("  %-16s back-end %s at %s, lost %" PRIu64 " time%s%s%s\n", d->id, d->up ? "connected" : "gone",
+		       d->socket ? d->socket : "?", d->losses, d->losses == 1 ? "" : "s", d->text ? ": " : "",
+		       d->text ? d->text : "");
+	}
 	if (v->has_end) {
 		fflush(stdout);
 		print_end(stdout, v->name, &v->end);
@@ -139,6 +148,19 @@ struct json_object *json_vm(const struct ctl_vm_info *v)
 
 		for (size_t i = 0; i < v->n_zones; i++)
 			json_zone(zones, &v->zones[i]);
+	}
+	if (v->n_devices) {
+		struct json_object *devices = json_add_array(o, "devices");
+
+		for (size_t i = 0; i < v->n_devices; i++) {
+			struct json_object *d = json_append_object(devices);
+
+			json_add_str(d, "id", v->devices[i].id);
+			json_add_str(d, "socket", v->devices[i].socket);
+			json_add_bool(d, "connected", v->devices[i].up);
+			json_add_u64(d, "losses", v->devices[i].losses);
+			json_add_str(d, "text", v->devices[i].text);
+		}
 	}
 	if (v->has_end)
 		json_object_object_add(o, "end", json_end(v->name, &v->end));

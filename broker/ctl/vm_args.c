@@ -5,6 +5,32 @@
 #include "model/mem_plan.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The broker looks for a socket again when its back-end was lost, and has a working directory of its own. */
+static void name_sockets(struct vm_spec *s, struct arena *a, struct diags *ds)
+{
+	char here[LIM_PATH + 1];
+
+	for (size_t i = 0; i < s->n_devices && i < LIM_DEVICES; i++) {
+		const char *path = s->devices[i].socket;
+		size_t len;
+		char *full;
+
+		if (!path || !*path || *path == '/' || !getcwd(here, sizeof(here)))
+			continue;
+		len = strlen(here) + strlen(path) + 2;
+		full = arena_array(a, len, 1);
+		if (!full) {
+			diag_add(ds, DIAG_ERROR, "socket", path, "shorten it", "no room for its path");
+			return;
+		}
+		snprintf(full, len, "%s/%s", here, path);
+		s->devices[i].socket = full;
+	}
+}
 
 int vm_args_read(int argc, char **argv, const struct own_flag *own, size_t n_own, const struct host_facts *host, bool open_files,
 		 struct vm_args *ret)
@@ -22,6 +48,7 @@ int vm_args_read(int argc, char **argv, const struct own_flag *own, size_t n_own
 	if (ret->extra.has_restore)
 		diag_add(&diags, DIAG_ERROR, "--restore", ret->extra.restore.source_url, "describe a new VM instead",
 			 "restoring is not in this version yet");
+	name_sockets(&spec, &arena, &diags);
 	spec_check(&spec, host, &diags);
 	check_files(&spec, open_files ? &ret->files : NULL, &diags);
 	if (diags.n_errors) {

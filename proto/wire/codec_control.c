@@ -121,6 +121,24 @@ static struct ctl_zone_info *zones_get(struct codec *c, Pb__CtlZone *const *in, 
 	return out;
 }
 
+static void device_put(const struct ctl_device_info *d, Pb__CtlDevice *o)
+{
+	o->id = codec_blob(d->id);
+	o->socket = codec_blob(d->socket);
+	o->up = d->up;
+	o->losses = d->losses;
+	o->text = codec_blob(d->text);
+}
+
+static void device_get(struct codec *c, const Pb__CtlDevice *in, struct ctl_device_info *d)
+{
+	d->id = codec_text_needed(c, in->id, LIM_ID, "device id");
+	d->socket = codec_text(c, in->socket, LIM_PATH, "socket of a device");
+	d->up = in->up;
+	d->losses = in->losses;
+	d->text = codec_text(c, in->text, ERR_TEXT_MAX - 1, "state of a device");
+}
+
 static Pb__CtlVm **vms_put(struct codec *c, const struct ctl_vm_info *v, size_t n)
 {
 	Pb__CtlVm **out = codec_messages(c, &pb__ctl_vm__descriptor, n);
@@ -142,6 +160,10 @@ static Pb__CtlVm **vms_put(struct codec *c, const struct ctl_vm_info *v, size_t 
 		out[i]->zones = zones_put(c, v[i].zones, v[i].n_zones);
 		out[i]->n_zones = v[i].n_zones;
 		out[i]->isolation = codec_blob(v[i].isolation);
+		out[i]->devices = codec_messages(c, &pb__ctl_device__descriptor, v[i].n_devices);
+		out[i]->n_devices = v[i].n_devices;
+		CODEC_EACH(c, k, v[i].n_devices)
+		device_put(&v[i].devices[k], out[i]->devices[k]);
 	}
 	return out;
 }
@@ -168,6 +190,10 @@ static struct ctl_vm_info *vms_get(struct codec *c, Pb__CtlVm *const *in, size_t
 		out[i].zones = zones_get(c, in[i]->zones, in[i]->n_zones);
 		out[i].n_zones = in[i]->n_zones;
 		out[i].isolation = codec_text(c, in[i]->isolation, ERR_TEXT_MAX - 1, "isolation");
+		out[i].devices = codec_array(c, in[i]->n_devices, LIM_DEVICES, sizeof(*out[i].devices), "devices");
+		out[i].n_devices = in[i]->n_devices;
+		CODEC_EACH(c, k, in[i]->n_devices)
+		device_get(c, in[i]->devices[k], &out[i].devices[k]);
 	}
 	return out;
 }
@@ -292,6 +318,11 @@ int ctl_event_encode(const struct ctl_event *ev, void *buf, size_t cap, size_t *
 	case CTL_EVENT_ENDED:
 		out->end = codec_end_put(&c, &ev->end);
 		break;
+	case CTL_EVENT_DEVICE:
+		out->device = codec_message(&c, &pb__ctl_device__descriptor);
+		if (out->device)
+			device_put(&(struct ctl_device_info){.id = ev->device, .up = ev->up, .text = ev->text}, out->device);
+		break;
 	}
 	return codec_finish(&c, CTL_EVENT, 0, &out->base, buf, cap, ret_len);
 }
@@ -334,6 +365,18 @@ int ctl_event_decode(const struct chan_msg *m, struct arena *a, struct ctl_event
 	case CTL_EVENT_ENDED:
 		codec_end_get(&c, in->end, &out.end);
 		break;
+	case CTL_EVENT_DEVICE: {
+		struct ctl_device_info d = {0};
+
+		if (in->device)
+			device_get(&c, in->device, &d);
+		else
+			codec_fail(&c, -EPROTO, "an event of no device");
+		out.device = d.id;
+		out.up = d.up;
+		out.text = d.text;
+		break;
+	}
 	}
 	if (c.rc == 0)
 		*ret = out;

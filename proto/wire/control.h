@@ -48,6 +48,14 @@ struct ctl_zone_info {
 	struct node_pages *nodes; /* resident now */
 };
 
+/* A device with a back-end of its own. */
+struct ctl_device_info {
+	const char *id, *socket;
+	bool up;
+	uint64_t losses;  /* how often its back-end was lost */
+	const char *text; /* what became of it last; NULL: nothing worth a word */
+};
+
 struct ctl_vm_info {
 	uint32_t id;
 	const char *name;
@@ -63,6 +71,8 @@ struct ctl_vm_info {
 	size_t n_zones; /* INFO only */
 	struct ctl_zone_info *zones;
 	const char *isolation; /* INFO only: "full", or a sentence on what is weaker here */
+	size_t n_devices;      /* INFO only */
+	struct ctl_device_info *devices;
 };
 
 struct ctl_reply {
@@ -78,6 +88,7 @@ enum ctl_event_kind {
 	CTL_EVENT_STATE = 1,
 	CTL_EVENT_PROGRESS, /* populating: done of total bytes of a zone */
 	CTL_EVENT_ENDED,
+	CTL_EVENT_DEVICE, /* a device lost its back-end, or has it again */
 	CTL_EVENT_RESIZE, /* zone has done bytes and is to have total, boot size included; text: why the host refused some */
 };
 
@@ -88,8 +99,9 @@ struct ctl_event {
 	enum vm_state state;
 	const char *zone;
 	uint64_t done, total;
-	const char *text;
 	struct end_report end;
+	const char *device, *text;
+	bool up;
 };
 
 /* Encoders write a whole message with header into buf (cap bytes), and use the rest of buf as their working memory, so give them more than

@@ -185,6 +185,8 @@ static int control_message(unsigned k, struct chan_msg *m)
 	static struct node_pages pages[2] = {{0, 1}, {NODE_ABSENT, 2}};
 	static struct ctl_zone_info zone = {"mem0", BACKING_HUGETLB, GiB, 2 * MiB, GiB, 1, 2, 3, HOST_POLICY_BIND, 2, pages};
 
+	static struct ctl_device_info device = {"disk0", "/run/s", true, 3, "connected"};
+
 	memset(&q, 0, sizeof(q));
 	q.serial = 77;
 	switch (k) {
@@ -218,8 +220,8 @@ static int control_message(unsigned k, struct chan_msg *m)
 		return ctl_reply_encode(&r, m->data, sizeof(m->data), &m->len, NULL);
 	case 5:
 		memset(vms, 0, sizeof(vms));
-		vms[0] =
-		    (struct ctl_vm_info){1, "a", 1000, VM_RUNNING, 2, GiB, 17, 0, 5, 6, true, sample_end(), 1, &zone, "full"};
+		vms[0] = (struct ctl_vm_info){1, "a",  1000,         VM_RUNNING, 2,     GiB,    17, 0,      5,
+					      6, true, sample_end(), 1,          &zone, "full", 1,  &device};
 		vms[1] = (struct ctl_vm_info){.id = 2, .name = "b", .state = VM_ENDING};
 		r.vms = vms;
 		r.n_vms = 2;
@@ -274,6 +276,18 @@ static int memsrv_message(unsigned k, struct chan_msg *m)
 
 static int worker_message(unsigned k, struct chan_msg *m)
 {
+	static struct device_plan device = {.id = "net0",
+					    .kind = DEVICE_NET,
+					    .virtio_id = 1,
+					    .pci_segment = 95,
+					    .n_queues = 2,
+					    .queue_size = {128, 256},
+					    .zones = UINT64_MAX,
+					    .narrowed = true,
+					    .has_mac = true,
+					    .mac = {2, 0, 0, 0, 0, 1},
+					    .mtu = 1500,
+					    .tag = "t"};
 	static struct affinity_spec affinity[2];
 	static struct wk_msg wk;
 
@@ -288,6 +302,8 @@ static int worker_message(unsigned k, struct chan_msg *m)
 					       .threads_per_core = 2,
 					       .n_affinity = 2,
 					       .affinity = affinity,
+					       .n_devices = 1,
+					       .devices = &device,
 					       .cmdline = "quiet",
 					       .serial = SERIAL_TTY,
 					       .start = true};
