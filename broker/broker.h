@@ -1,5 +1,6 @@
 /* The broker's whole state: one of it, one thread. Everything that blocks is somebody else's process. */
 #pragma once
+#include "closer.h"
 #include "ledger.h"
 #include "loop.h"
 #include "options.h"
@@ -13,6 +14,8 @@ struct vm;
 
 #define BROKER_CLIENTS          256u        /* connections at the same time */
 #define BROKER_CLIENTS_PER_USER 32u         /* for users other than root */
+#define BROKER_JAM              64u         /* of one user's descriptors that cannot be closed: no more from that user */
+#define BROKER_PAUSE_MS         100u        /* between connections while they cannot be dealt with */
 #define BROKER_ARENA            (768 * KiB) /* for one decoded message of anybody */
 
 struct broker {
@@ -20,11 +23,13 @@ struct broker {
 	struct loop loop;
 	struct spawner spawner;
 	struct ledger ledger;
+	struct closer closer;    /* of everything that clients and children sent */
 	struct host_facts facts; /* refreshed before every decision */
 	struct source listener, signals, exits;
-	int kvm;    /* /dev/kvm, -1 while it cannot be opened */
-	int notify; /* -1: nobody wants to know */
-	bool bound; /* the listener's name is ours to unlink */
+	int kvm;            /* /dev/kvm, -1 while it cannot be opened */
+	int notify;         /* -1: nobody wants to know */
+	uint64_t accept_at; /* ms; 0, or nobody is let in before that */
+	bool bound;         /* the listener's name is ours to unlink */
 	bool stopping;
 	bool failed;      /* stopping because something of our own broke */
 	uint64_t stop_by; /* ms; the end of patience while stopping */

@@ -3,7 +3,6 @@
 #include "log.h"
 #include "ops.h"
 
-#include "bulkhead/fd.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -28,6 +27,7 @@ void client_drop(struct client *c)
 {
 	struct broker *b = c->b;
 	uint32_t attached = c->attached_vm;
+	int fd;
 
 	if (c->dead)
 		return;
@@ -35,7 +35,8 @@ void client_drop(struct client *c)
 	b->buried = true;
 	c->attached_vm = c->watch_vm = 0;
 	c->pending.op = 0;
-	loop_drop(&b->loop, &c->src);
+	fd = loop_remove(&b->loop, &c->src);
+	closer_close(&b->closer, &fd, c->peer.uid); /* what it sent and nobody read goes with it */
 	/* Only noted here: a client can go in the middle of anything. */
 	for (size_t i = 0; attached && i < LIM_VMS; i++)
 		if (b->vms[i] && b->vms[i]->id == attached)
@@ -134,26 +135,35 @@ void client_send_event(struct client *c, const struct ctl_event *ev)
 }
 
 /* What a client has sent and nobody read would turn its next recv into ECONNRESET, and it would never see the reason that was
- * sent to it. */
-static void discard_unread(struct broker *b, int sock)
+ * sent to it. A message that brings descriptors is not worth that: it stays where it is (MSG_CTRUNC on a look without room for
+ * them). */
+static void discard_unread(int sock)
 {
-	int r;
+	char byte;
+	struct iovec iov = {&byte, 1};
+	struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1};
 
 	shutdown(sock, SHUT_RD);
-	do {
-		r = chan_recv(sock, &b->in);
-		chan_msg_close(&b->in);
-	} while (r == 1 || r == -EMSGSIZE);
+	while (recvmsg(sock, &h, MSG_PEEK | MSG_DONTWAIT) > 0 && !(h.msg_flags & MSG_CTRUNC))
+		recvmsg(sock, &h, MSG_DONTWAIT);
 }
 
 /* Says why and closes once that is on its way. */
 static void refuse(struct client *c, int code, const char *text)
 {
 	c->lingers = true;
-	discard_unread(c->b, c->src.fd);
+	discard_unread(c->src.fd);
 	client_reply(c, 0, code, text);
 	if (!c->dead && !c->head)
 		client_drop(c);
+}
+
+static const char jammed[] =
+    "files or sockets that you handed over cannot be closed (a file system that does not answer?): see to them first";
+
+static bool is_jammed(struct broker *b, uid_t uid)
+{
+	return uid && closer_jam(&b->closer, uid) >= BROKER_JAM;
 }
 
 static void client_ready(struct source *s, uint32_t events)
@@ -179,20 +189,23 @@ static void client_ready(struct source *s, uint32_t events)
 			client_drop(c);
 		return;
 	}
+	if (is_jammed(b, c->peer.uid))
+		return refuse(c, -EBUSY, jammed);
 	r = chan_recv(c->src.fd, &b->in);
-	if (r == -EAGAIN)
+	if (r == 1) {
+		c->silent_since = now_ms();
+		r = ops_handle(c, &b->in, &e);
+	} else if (r == -EMSGSIZE) {
+		err_set(&e, r, "the message is too long or brings too many file descriptors");
+	} else if (r != -EAGAIN) {
+		client_drop(c);
+	}
+	closer_close_msg(&b->closer, &b->in, c->peer.uid);
+	if (c->dead || r == -EAGAIN)
 		return;
-	if (r == -EMSGSIZE)
-		return refuse(c, r, "the message is too long or brings too many file descriptors");
-	if (r <= 0)
-		return client_drop(c);
-	c->silent_since = now_ms();
-	r = ops_handle(c, &b->in, &e);
-	chan_msg_close(&b->in);
 	if (r < 0)
 		return refuse(c, r, e.text);
-	if (!c->dead)
-		want(c);
+	want(c);
 }
 
 static unsigned count_uid(const struct broker *b, uid_t uid)
@@ -205,10 +218,14 @@ static unsigned count_uid(const struct broker *b, uid_t uid)
 }
 
 /* NULL: there is room. Root is let in as long as there is any at all. */
-static const char *no_room(const struct broker *b, uid_t uid)
+static const char *no_room(struct broker *b, uid_t uid)
 {
 	if (b->stopping)
 		return "the broker is shutting down";
+	if (is_jammed(b, uid)) {
+		b->accept_at = now_ms() + BROKER_PAUSE_MS; /* each costs a descriptor that does not come back soon */
+		return jammed;
+	}
 	if (b->n_clients >= (uid ? BROKER_CLIENTS - 16 : BROKER_CLIENTS))
 		return "the broker has too many connections: try again later";
 	if (uid && count_uid(b, uid) >= BROKER_CLIENTS_PER_USER)
@@ -222,39 +239,43 @@ static void turn_away(struct broker *b, int sock, const char *why)
 
 	if (ctl_reply_encode(&(struct ctl_reply){.code = -EBUSY, .text = why}, b->out, sizeof(b->out), &len, NULL) == 0)
 		chan_send(sock, b->out, len, NULL, 0);
-	discard_unread(b, sock);
+	discard_unread(sock);
 }
 
 void client_accept(struct broker *b, int sock)
 {
-	CLEANUP(fd_cleanup) int fd = sock;
-	struct client *c;
-	struct peer peer;
+	struct client *c = NULL;
+	struct peer peer = {0};
 	struct err e = {0};
 	const char *why;
 	size_t at = 0;
 
-	if (authz_peer(fd, &peer, &e) < 0)
-		return log_line("%s", e.text);
+	if (authz_peer(sock, &peer, &e) < 0) {
+		log_line("%s", e.text);
+		goto drop;
+	}
 	why = no_room(b, peer.uid);
-	if (why)
-		return turn_away(b, fd, why);
 	while (at < BROKER_CLIENTS && b->clients[at])
 		at++;
-	c = at < BROKER_CLIENTS ? calloc(1, sizeof(*c)) : NULL;
-	if (!c)
-		return turn_away(b, fd, "the broker has too many connections: try again later");
+	if (!why && at < BROKER_CLIENTS)
+		c = calloc(1, sizeof(*c));
+	if (!c) {
+		turn_away(b, sock, why ? why : "the broker has too many connections: try again later");
+		goto drop;
+	}
 	c->b = b;
 	c->peer = peer;
 	c->silent_since = now_ms();
-	if (loop_add(&b->loop, &c->src, fd, EPOLLIN, client_ready, &e) < 0) {
+	if (loop_add(&b->loop, &c->src, sock, EPOLLIN, client_ready, &e) < 0) {
 		log_line("%s", e.text);
 		free(c);
-		return;
+		goto drop;
 	}
-	fd_take(&fd);
 	b->clients[at] = c;
 	b->n_clients++;
+	return;
+drop:
+	closer_close(&b->closer, &sock, peer.uid);
 }
 
 void clients_answer(struct broker *b, const struct vm *vm, unsigned ops, int code, const char *text)

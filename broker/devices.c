@@ -67,7 +67,7 @@ int devices_check(const struct vm *vm, struct err *e)
 void devices_free(struct vm *vm)
 {
 	for (size_t i = 0; vm->devices && i < LIM_DEVICES; i++) {
-		fd_cleanup(&vm->devices[i].connection);
+		closer_close(&vm->b->closer, &vm->devices[i].connection, vm->owner);
 		free(vm->devices[i].path);
 	}
 	free(vm->devices);
@@ -136,11 +136,15 @@ static int hand_over(struct vm *vm, uint32_t index, int connection, struct err *
 static int serve_device(struct vm *vm, uint32_t index, struct err *e)
 {
 	struct vm_device *d = &vm->devices[index];
-	CLEANUP(fd_cleanup) int fd = fd_take(&d->connection);
+	int fd = fd_take(&d->connection), r;
 
 	if (fd < 0)
 		fd = reconnect(vm, d->path, e);
-	return fd < 0 ? fd : hand_over(vm, index, fd, e);
+	if (fd < 0)
+		return fd;
+	r = hand_over(vm, index, fd, e);
+	closer_close(&vm->b->closer, &fd, vm->owner);
+	return r;
 }
 
 void devices_grant(struct vm *vm)

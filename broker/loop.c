@@ -32,14 +32,24 @@ void loop_want(struct loop *l, struct source *s, uint32_t events)
 	epoll_ctl(l->epfd, EPOLL_CTL_MOD, s->fd, &ev);
 }
 
+int loop_remove(struct loop *l, struct source *s)
+{
+	int fd = s->fd;
+
+	if (!s->fn)
+		return -1;
+	/* Explicitly, because somebody else may hold the same open file, and epoll follows the file. */
+	epoll_ctl(l->epfd, EPOLL_CTL_DEL, fd, NULL);
+	*s = (struct source){.fd = -1};
+	return fd;
+}
+
 void loop_drop(struct loop *l, struct source *s)
 {
-	if (!s->fn)
-		return;
-	/* Explicitly, because somebody else may hold the same open file, and epoll follows the file. */
-	epoll_ctl(l->epfd, EPOLL_CTL_DEL, s->fd, NULL);
-	close(s->fd);
-	*s = (struct source){.fd = -1};
+	int fd = loop_remove(l, s);
+
+	if (fd >= 0)
+		close(fd);
 }
 
 int loop_once(struct loop *l, int timeout_ms)

@@ -26,6 +26,8 @@ int loop_init(struct loop *l, struct err *e);
 int loop_add(struct loop *l, struct source *s, int fd, uint32_t events, source_fn *fn, struct err *e);
 /* What to wait for from now on; EPOLLHUP and EPOLLERR always come. */
 void loop_want(struct loop *l, struct source *s, uint32_t events);
+/* Takes it out and gives its fd back (-1: it is not in the loop). The memory must stay until loop_once has returned. */
+int loop_remove(struct loop *l, struct source *s);
 /* Takes it out and closes fd. Safe on a source that is not in the loop. The memory must stay until loop_once has returned. */
 void loop_drop(struct loop *l, struct source *s);
 /* Waits at most timeout_ms (-1: for ever) and calls the handlers of what is ready. 0 or negative errno. */

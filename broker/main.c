@@ -52,6 +52,10 @@ static void on_connection(struct source *s, uint32_t events)
 
 	if (fd >= 0)
 		client_accept(b, fd);
+	else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
+		b->accept_at = now_ms() + BROKER_PAUSE_MS; /* it would be ready again at once, and again */
+	if (b->accept_at)
+		loop_want(&b->loop, s, 0);
 }
 
 /* Nothing but what we were started with for a purpose: 0-2, and the control connection or systemd's socket at 3. */
@@ -137,7 +141,22 @@ static int give_up_rights(struct broker *b, struct err *e)
 		r = shed_capabilities(0, e);
 	if (r == 0) /* the last path, its socket's directory, only to remove its socket at the end */
 		r = shed_paths(paths, b->bound && slash ? ARRAY_LEN(paths) : ARRAY_LEN(paths) - 1, e);
+	if (r >= 0 && !b->opt.private_fd) /* a private broker's one client would only make itself wait */
+		r = closer_start(&b->closer, e);
 	return r < 0 ? r : lockdown_enter(PROCESS_BROKER, e);
+}
+
+/* Lets the next one in when a pause is over. */
+static void accept_tick(struct broker *b, uint64_t now, uint64_t *next)
+{
+	if (!b->accept_at)
+		return;
+	if (b->accept_at <= now) {
+		b->accept_at = 0;
+		loop_want(&b->loop, &b->listener, EPOLLIN);
+	} else if (b->accept_at < *next) {
+		*next = b->accept_at;
+	}
 }
 
 static void take_all_down(struct broker *b)
@@ -162,6 +181,7 @@ static int run(struct broker *b)
 
 		vms_tick(b, now, &next);
 		clients_tick(b, now, &next);
+		accept_tick(b, now, &next);
 		if (b->stopping)
 			take_all_down(b);
 		if (b->buried) {

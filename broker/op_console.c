@@ -16,7 +16,7 @@ int op_console(struct client *c, struct vm *vm, struct ctl_request *q, struct ch
 		return err_set(e, -ENOTTY, "VM %s was created without a serial line to attach to (--serial)", vm->name);
 	if (vm_send_worker(vm, &(struct wk_msg){.op = WK_CONSOLE}, m->fds, 1) < 0)
 		return err_set(e, -EPIPE, "VM %s is ending", vm->name);
-	fd_cleanup(&vm->console);
+	closer_close(&c->b->closer, &vm->console, vm->owner);
 	vm->console = fd_take(&m->fds[0]);
 	c->watch_vm = vm->id;
 	op_done(c, q, vm);

@@ -132,7 +132,7 @@ void vm_query(struct vm *vm)
 /* The channel is at its end and read empty: nothing more will come but the exit notice. */
 static void hung_up(struct helper *h)
 {
-	loop_drop(&h->vm->b->loop, &h->src);
+	helper_hang_up(h);
 	expect_exit(h);
 }
 
@@ -206,13 +206,14 @@ static bool read_memsrv(struct helper *h)
 	if (r <= 0 && r != -EMSGSIZE) {
 		if (r != -EAGAIN)
 			loop_want(&b->loop, &h->src, 0);
+		closer_close_msg(&b->closer, &b->in, vm->owner);
 		return false;
 	}
 	if (r < 0 || ms_decode(&b->in, &a, &ms, &e) < 0)
 		nonsense(h, &e);
 	else if (!h->killed)
 		memsrv_says(vm, &ms, &b->in);
-	chan_msg_close(&b->in);
+	closer_close_msg(&b->closer, &b->in, vm->owner);
 	return h->src.fn != NULL;
 }
 
@@ -363,13 +364,14 @@ static bool read_worker(struct helper *h)
 	if (r <= 0 && r != -EMSGSIZE) {
 		if (r != -EAGAIN)
 			loop_want(&b->loop, &h->src, 0);
+		closer_close_msg(&b->closer, &b->in, vm->owner);
 		return false;
 	}
 	if (r < 0 || wk_decode(&b->in, &a, &wk, &e) < 0)
 		nonsense(h, &e);
 	else if (!h->killed)
 		worker_says(vm, &wk);
-	chan_msg_close(&b->in);
+	closer_close_msg(&b->closer, &b->in, vm->owner);
 	return h->src.fn != NULL;
 }
 
@@ -445,7 +447,7 @@ static void helper_gone(struct helper *h, const struct spawn_exit *x)
 	/* Its last words may still lie in the channel; they say more than its exit status. */
 	while (h->src.fn && (worker ? read_worker(h) : read_memsrv(h)))
 		;
-	loop_drop(&vm->b->loop, &h->src);
+	helper_hang_up(h);
 	if (vm->dead)
 		return;
 	expected = h->asked || h->killed;

@@ -5,13 +5,21 @@
 #include "client.h"
 #include "log.h"
 
-#include "bulkhead/fd.h"
 
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/socket.h>
 
 #define OPS(op) (1u << (op))
+
+void helper_hang_up(struct helper *h)
+{
+	struct broker *b = h->vm->b;
+	int fd = loop_remove(&b->loop, &h->src);
+
+	closer_close(&b->closer, &fd, h->vm->owner);
+}
 
 void helper_kill(struct helper *h)
 {
@@ -36,7 +44,7 @@ void helper_end(struct helper *h)
 	if (h->kind == CHILD_WORKER && vm->ready)
 		vm_send_worker(vm, &(struct wk_msg){.op = WK_STOP}, NULL, 0);
 	else
-		loop_drop(&vm->b->loop, &h->src); /* the end of its channel is the end of it */
+		helper_hang_up(h); /* the end of its channel is the end of it */
 }
 
 static void tell_end(struct vm *vm)
@@ -54,7 +62,7 @@ static void tell_end(struct vm *vm)
 static void release_memory(struct vm *vm)
 {
 	for (size_t i = 0; i < LIM_ZONES; i++) {
-		fd_cleanup(&vm->zones[i]);
+		closer_close(&vm->b->closer, &vm->zones[i], vm->owner);
 		vm->resident[i].n = 0;
 	}
 	vm->zones_ready = false;
@@ -77,6 +85,14 @@ static void answer_disappointed(struct vm *vm)
 	clients_answer(vm->b, vm, OPS(CTL_PAUSE) | OPS(CTL_RESUME) | OPS(CTL_CONSOLE), -ECANCELED, text);
 }
 
+/* The reader sees everything that was written before it hears of the end: not when our copy is closed, but now. */
+static void end_console(struct vm *vm)
+{
+	if (vm->console >= 0)
+		shutdown(vm->console, SHUT_RDWR);
+	closer_close(&vm->b->closer, &vm->console, vm->owner);
+}
+
 static void reach_stopped(struct vm *vm)
 {
 	vm->goal = GOAL_NONE;
@@ -89,7 +105,7 @@ static void reach_stopped(struct vm *vm)
 	for (size_t i = 0; i < vm->plan.n_zones; i++)
 		if (vm_worker_has_pages(&vm->plan.zones[i]))
 			vm->resident[i].n = 0;
-	fd_cleanup(&vm->console); /* the reader sees everything that was written before it hears of the end */
+	end_console(vm);
 	vm_set_state(vm, VM_STOPPED);
 	answer_disappointed(vm);
 	clients_answer(vm->b, vm, OPS(CTL_STOP) | OPS(CTL_INFO), 0, NULL);
@@ -98,7 +114,7 @@ static void reach_stopped(struct vm *vm)
 
 static void reach_gone(struct vm *vm)
 {
-	fd_cleanup(&vm->console); /* the reader sees everything that was written before it hears of the end */
+	end_console(vm);
 	answer_disappointed(vm);
 	clients_answer(vm->b, vm, OPS(CTL_STOP) | OPS(CTL_DELETE), 0, NULL);
 	clients_answer(vm->b, vm, OPS(CTL_INFO), -ENOENT, "the VM was deleted meanwhile");

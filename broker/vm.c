@@ -3,8 +3,6 @@
 #include "client.h"
 #include "log.h"
 
-#include "bulkhead/fd.h"
-
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -45,13 +43,13 @@ void vm_remove(struct vm *vm)
 {
 	assert(!vm->memsrv.pid && !vm->worker.pid);
 	ledger_returned(&vm->b->ledger, &vm->promise);
-	fd_cleanup(&vm->kernel);
-	fd_cleanup(&vm->initramfs);
-	fd_cleanup(&vm->console);
-	fd_cleanup(&vm->serial_file);
+	closer_close(&vm->b->closer, &vm->kernel, vm->owner);
+	closer_close(&vm->b->closer, &vm->initramfs, vm->owner);
+	closer_close(&vm->b->closer, &vm->console, vm->owner);
+	closer_close(&vm->b->closer, &vm->serial_file, vm->owner);
 	for (size_t i = 0; i < LIM_ZONES; i++) {
-		fd_cleanup(&vm->zone_files[i]);
-		fd_cleanup(&vm->zones[i]);
+		closer_close(&vm->b->closer, &vm->zone_files[i], vm->owner);
+		closer_close(&vm->b->closer, &vm->zones[i], vm->owner);
 		free(vm->resident[i].nodes);
 		vm->resident[i].nodes = NULL;
 		vm->resident[i].n = 0;

@@ -126,6 +126,8 @@ void vm_step(struct vm *vm);
 /* Asks a helper to end: kindly first, by SIGKILL when its time is up. */
 void helper_end(struct helper *h);
 void helper_kill(struct helper *h);
+/* Gives its channel up. */
+void helper_hang_up(struct helper *h);
 
 /* --- supervise.c --- */
 

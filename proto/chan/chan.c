@@ -13,41 +13,28 @@ void chan_msg_close(struct chan_msg *m)
 	m->nfds = 0;
 }
 
-/* Takes over every fd that the kernel has already installed for us, also those beyond the bound: they are open either way. */
-static bool collect_fds(struct msghdr *h, struct chan_msg *m)
+/* Takes over every fd that the kernel has installed for us, also those beyond our bound: they are open either way. */
+static void collect_fds(struct msghdr *h, struct chan_msg *m)
 {
-	bool fits = true;
-
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c; c = CMSG_NXTHDR(h, c)) {
 		size_t n;
 
 		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
 			continue;
 		n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		for (size_t i = 0; i < n; i++) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
-			if (m->nfds < CHAN_FDS_MAX) {
-				m->fds[m->nfds++] = fd;
-			} else {
-				fd_cleanup(&fd);
-				fits = false;
-			}
-		}
+		for (size_t i = 0; i < n && m->nfds < CHAN_FDS_KERNEL; i++)
+			memcpy(&m->fds[m->nfds++], CMSG_DATA(c) + i * sizeof(int), sizeof(int));
 	}
-	return fits;
 }
 
 int chan_recv(int sock, struct chan_msg *m)
 {
 	union {
 		struct cmsghdr align;
-		char room[CMSG_SPACE(sizeof(int) * CHAN_FDS_MAX)];
+		char room[CMSG_SPACE(sizeof(int) * CHAN_FDS_KERNEL)];
 	} control;
 	struct iovec iov = {m->data, sizeof(m->data)};
 	struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof(control.room)};
-	bool fits;
 	ssize_t n;
 
 	m->len = 0;
@@ -57,15 +44,11 @@ int chan_recv(int sock, struct chan_msg *m)
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return errno == ECONNRESET ? 0 : -errno;
-	fits = collect_fds(&h, m);
-	if (!fits || (h.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
-		chan_msg_close(m);
+	collect_fds(&h, m);
+	if (m->nfds > CHAN_FDS_MAX || (h.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
 		return -EMSGSIZE;
-	}
-	if (n == 0) { /* end of the peer; an empty message is not part of any protocol here and ends it just as well */
-		chan_msg_close(m);
+	if (n == 0) /* end of the peer; an empty message is not part of any protocol here and ends it just as well */
 		return 0;
-	}
 	m->len = (size_t)n;
 	return 1;
 }

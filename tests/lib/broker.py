@@ -213,6 +213,8 @@ class Broker:
         return Conn(self.path)
 
     def fds(self):
+        """How many descriptors it has once all its threads have done what there was to do: closing is the work of some of them."""
+        until(lambda: all(thread_state(self.p.pid, t) == 'S' for t in os.listdir('/proc/%d/task' % self.p.pid)), 'the broker never rests')
         return len(os.listdir('/proc/%d/fd' % self.p.pid))
 
     def rss_kib(self):
@@ -242,6 +244,11 @@ class Broker:
         code = self.p.wait(60)
         until(lambda: not any(os.path.exists('/proc/%d' % h) for h in helpers), 'helpers outlive the broker')
         return code
+
+
+def thread_state(pid, tid):
+    with open('/proc/%d/task/%s/stat' % (pid, tid)) as f:
+        return f.read().rsplit(')', 1)[1].split()[0]
 
 
 def children(pid):

@@ -106,7 +106,7 @@ static bool as_expected(const struct filter *f, long nr, struct expectation x, c
 
 int main(int argc, char **argv)
 {
-	static const struct filter *const filters[] = {FILTER_BROKER,      FILTER_SPAWNER,      FILTER_MEMSRV_SETUP,
+	static const struct filter *const filters[] = {FILTER_BROKER,      FILTER_BROKER_CLOSER, FILTER_SPAWNER,      FILTER_MEMSRV_SETUP,
 						       FILTER_MEMSRV_MAIN, FILTER_WORKER_SETUP, FILTER_WORKER_MAIN,
 						       FILTER_WORKER_VCPU};
 	static struct expectation x[NUMBERS];
