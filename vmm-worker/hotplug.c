@@ -183,8 +183,7 @@ void hotplug_work(struct machine *m, const struct hotplug_pause *pause)
 
 		if (!next_job(m, i, &job))
 			continue;
-		response = job.type == VIRTIO_MEM_REQ_PLUG ? plug(m, i, job.range, pause)
-							   : unplug_runs(m, i, job.range, pause);
+		response = job.type == VIRTIO_MEM_REQ_PLUG ? plug(m, i, job.range, pause) : unplug_runs(m, i, job.range, pause);
 		pthread_mutex_lock(&m->dev_lock);
 		virtio_mem_finish(&m->virtio.dev[m->virtio.first_mem + i], response);
 		pthread_mutex_unlock(&m->dev_lock);
