@@ -1,0 +1,103 @@
+#!/usr/bin/python3
+# timeout: 600
+"""A thousand resizes in a row, followed or not, with the command or memsrv killed in between: afterwards what the broker says is what the kernel
+counts, and no page stays promised."""
+
+import os
+import random
+import re
+import signal
+import subprocess
+import time
+
+from vmlib import CLI, LAB, Broker, Console, HugePool, Inventory, MiB, Tap, until
+
+t = Tap()
+before = Inventory()
+ROUNDS = 60 if LAB else 1000
+SEED = int(os.environ.get('SEED', random.randrange(1 << 30)))
+rnd = random.Random(SEED)
+PAGES = 128  # huge pages of 2 MiB for the guest
+ZONES = {'anon': 512, 'shared': 512, 'huge': 2 * PAGES}
+print('# SEED=%d' % SEED, flush=True)
+
+
+def command(c, text):
+    c.send(text + '\n')
+    return c.expect('= ')
+
+
+def connect(b):
+    b('boot', 'storm', check=0)
+    c = Console('console', 'storm', '--socket', b.socket)  # says what was said before, too
+    c.expect('TAP version')
+    c.expect('\n1..')
+    c.ready()
+    command(c, 'vmem')
+    return c
+
+
+def zones(b):
+    return {z['id']: z for z in b.info('storm')['zones'] if z['id'] in ZONES}
+
+
+def free_pages():
+    with open('/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages') as f:
+        return int(f.read())
+
+
+def held(z):
+    return sum(n['resident_bytes'] for n in z['resident'])
+
+
+with HugePool(PAGES) as pool, Broker() as b:
+    start = free_pages()
+    outcome = {}
+    with t.part('the storm'):
+        b('create', '--name', 'storm', '--cmdline', 'quiet noecho speed=off', '--cpus', 'boot=2', '--memory', 'size=0,hotplug_method=virtio-mem', '--memory-zone',
+          'id=low,size=64M', 'id=anon,size=0,thp=off,hotplug_size=512M', 'id=shared,size=0,shared=on,hotplug_size=512M',
+          'id=huge,size=0,hugepages=on,hugepage_size=2M,hotplug_size=%dM' % (2 * PAGES), check=0)
+        c = connect(b)
+        for i in range(ROUNDS):
+            name = rnd.choice(list(ZONES))
+            size = '%dM' % (2 * rnd.randrange(ZONES[name] // 2 + 1))
+            p = subprocess.Popen([CLI, 'resize-zone', 'storm', name, size, '--socket', b.socket] +
+                                 (['--no-wait'] if rnd.randrange(3) else ['--timeout', '30']), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            if rnd.randrange(8) == 0:
+                time.sleep(rnd.random() / 100)
+                p.kill()
+            follows = rnd.randrange(3) == 0 or p.args[-1] == '30'
+            if follows:
+                for k in range(len(ZONES)):
+                    command(c, 'follow %d %d' % (k, rnd.choice((1, 7, 64))))
+            end = time.monotonic() + 20
+            while p.poll() is None and time.monotonic() < end:
+                command(c, 'follow %d' % list(ZONES).index(name))
+            code = p.wait(40)
+            outcome[code] = outcome.get(code, 0) + 1
+            if i % (ROUNDS // 5) == ROUNDS // 10:
+                os.kill(b.info('storm')['memsrv_pid'], signal.SIGKILL)
+                until(lambda: b.state('storm') == 'stopped', 'the VM ends')
+                c.kill()
+                until(lambda: free_pages() == start, 'huge pages come back')
+                c = connect(b)
+        t.ok(outcome.get(0, 0) > ROUNDS // 4 and outcome.get(-9, 0) > ROUNDS // 50 and set(outcome) <= {0, 1, -9}, '%d requests' % ROUNDS, outcome)
+        print('# exit codes %r' % outcome)
+        for k in range(len(ZONES)):
+            command(c, 'follow %d' % k)
+        until(lambda: all(z['requested_bytes'] == z['plugged_bytes'] for z in zones(b).values()), 'the guest has what is asked for')
+        now = zones(b)
+        t.equal({n: held(z) for n, z in now.items()}, {n: z['plugged_bytes'] for n, z in now.items()}, 'what each zone holds is what is plugged')
+        t.equal((start - free_pages()) * 2 * MiB, now['huge']['plugged_bytes'], 'and what the kernel\'s pool lacks')
+        left = free_pages()
+        if left:
+            p = b('create', '--name', 'rest', '--memory', 'size=0', '--memory-zone', 'id=low,size=64M',
+                  'id=all,size=%dM,hugepages=on,hugepage_size=2M,prefault=on' % (2 * left))
+            t.ok(p.returncode == 0, 'all that is left can be had: nothing stays promised to nobody', p.stderr)
+            b('delete', 'rest')
+        c.kill()
+        b('stop', 'storm', check=0)
+        b('delete', 'storm', check=0)
+    t.equal(free_pages(), start, 'all huge pages are free again')
+t.equal(before.same(), [], 'nothing is left behind')
+t.done()
