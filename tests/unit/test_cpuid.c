@@ -186,8 +186,10 @@ static void topology_leaves(void **state)
 	check_level(0x1f, 3, 0, 0, 0, 17);
 	assert_int_equal(leaf(0x8000001e, 0)->eax, 17);
 	assert_int_equal(leaf(0x8000001e, 0)->ebx, 8 | 1 << 8);
-	assert_int_equal(leaf(0x8000001e, 0)->ecx, 1);
+	assert_int_equal(leaf(0x8000001e, 0)->ecx, 2 | 1 << 8); /* the third die, two per package */
 	assert_int_equal(leaf(0x80000008, 0)->ecx & 0xf0ff, 4 << 12 | 11);
+	build(topology_of(2, 3, 2, 2, 24), 23);
+	assert_int_equal(leaf(0x8000001e, 0)->ecx, 3 | 1 << 8);
 }
 
 static void caches(void **state)

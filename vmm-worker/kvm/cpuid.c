@@ -155,13 +155,16 @@ static void put_topology(struct out *o, uint32_t function, const struct topology
 	put_level(o, function, i, 0, 0, 0, apic_id);
 }
 
-/* AMD APM 3, E.4.17: extended APIC id, core id with threads per core, node id. */
+/* AMD APM 3, E.4.17: extended APIC id; core id and threads per core; node id, one node per die, and nodes per package. */
 static void put_amd_topology(struct out *o, const struct topology *t, uint32_t apic_id)
 {
+	uint32_t package = apic_id >> topology_package_shift(t);
+	uint32_t die = (apic_id >> topology_die_shift(t)) - (package << (topology_package_shift(t) - topology_die_shift(t)));
+
 	put(o, (struct kvm_cpuid_entry2){.function = 0x8000001e,
 					 .eax = apic_id,
 					 .ebx = ((apic_id >> topology_core_shift(t)) & 0xffu) | (t->threads - 1) << 8,
-					 .ecx = (apic_id >> topology_package_shift(t)) & 0xffu});
+					 .ecx = ((package * t->dies + die) & 0xffu) | ((t->dies - 1) & 7u) << 8});
 }
 
 size_t cpuid_build(const struct kvm_cpuid_entry2 *host, size_t n, const struct cpuid_want *want, struct kvm_cpuid_entry2 *ret)
