@@ -135,6 +135,15 @@ static int fill_grant(struct vm *vm, const struct vm_spec *s, struct err *e)
 		return err_set(e, -ENOMEM, "the broker is out of memory");
 	g->affinity = vm->affinity;
 	g->n_affinity = plan_affinity(s, &vm->plan, vm->affinity);
+	vm->perf = calloc(1, sizeof(*vm->perf));
+	if (!vm->perf)
+		return err_set(e, -ENOMEM, "the broker is out of memory");
+	if (node_perf_build(s, &vm->plan, vm->perf)) {
+		g->perf = vm->perf;
+	} else {
+		free(vm->perf);
+		vm->perf = NULL;
+	}
 	if (s->cmdline) {
 		memcpy(vm->cmdline, s->cmdline, strlen(s->cmdline)); /* bounded by the codec; the rest is zero */
 		g->cmdline = vm->cmdline;

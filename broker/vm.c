@@ -55,7 +55,9 @@ void vm_remove(struct vm *vm)
 		vm->resident[i].n = 0;
 	}
 	free(vm->affinity);
+	free(vm->perf);
 	vm->affinity = NULL;
+	vm->perf = NULL;
 	vm->dead = true;
 	devices_free(vm);
 	vm->b->buried = true;

@@ -49,12 +49,13 @@ struct vm {
 
 	/* What was asked for, in the form in which every new worker gets it. */
 	struct mem_plan plan;
-	struct wk_grant grant; /* plan, affinity and cmdline point into this object */
+	struct wk_grant grant; /* plan, affinity, perf and cmdline point into this object */
 	char cmdline[LIM_CMDLINE + 1];
 	struct affinity_spec *affinity;
-	int kernel, initramfs, console, serial_file;
+	struct node_perf *perf; /* NULL: not described */
 	struct device_plan *device_plans; /* NULL: no devices */
 	struct vm_device *devices;
+	int kernel, initramfs, console, serial_file;
 	int zone_files[LIM_ZONES]; /* a client's files; -1: none */
 	int zones[LIM_ZONES];      /* memsrv's objects; -1: none */
 	bool zones_ready;

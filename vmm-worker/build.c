@@ -81,8 +81,34 @@ static int build_devices(struct machine *m, struct grant *g, struct err *e)
 	return r;
 }
 
+/* Matrices into the list that the tables are made from; the arena's memory. */
+static int describe_perf(struct acpi_machine *am, const struct node_perf *perf, struct arena *a, struct err *e)
+{
+	size_t n = am->plan->n_nodes;
+	struct acpi_hmat_cache *caches = arena_array(a, n + 1, sizeof(*caches));
+	struct acpi_hmat_pair *pairs = arena_array(a, n * n + 1, sizeof(*pairs));
+
+	if (!caches || !pairs)
+		return err_set(e, -ENOBUFS, "no room for the description of %zu nodes", n);
+	am->pairs = pairs;
+	am->caches = caches;
+	for (uint32_t i = 0; i < n; i++) {
+		for (uint32_t t = 0; t < n; t++)
+			if (node_perf_any(perf, i, t))
+				pairs[am->n_pairs++] = (struct acpi_hmat_pair){i,
+									       t,
+									       perf->cost[PERF_READ_LATENCY][i][t],
+									       perf->cost[PERF_WRITE_LATENCY][i][t],
+									       perf->cost[PERF_READ_BANDWIDTH][i][t],
+									       perf->cost[PERF_WRITE_BANDWIDTH][i][t]};
+		if (perf->cache[i].size)
+			caches[am->n_caches++] = (struct acpi_hmat_cache){i, perf->cache[i].size, perf->cache[i].line};
+	}
+	return 0;
+}
+
 /* The tables describe the same plan and the same topology that everything else is built from. */
-static int build_tables(struct machine *m, const struct grant *g, gpa_t *ret_rsdp, struct err *e)
+static int build_tables(struct machine *m, const struct grant *g, struct arena *a, gpa_t *ret_rsdp, struct err *e)
 {
 	const struct wk_grant *w = &g->w;
 	struct acpi_machine am = {
@@ -92,13 +118,19 @@ static int build_tables(struct machine *m, const struct grant *g, gpa_t *ret_rsd
 	    .has_serial = w->serial != SERIAL_OFF,
 	};
 	uint8_t *to = gm_ptr(&m->gm, gpa(PLAT_ACPI_START), ACPI_MAX_BYTES);
-	size_t len;
+	size_t len, keep = a->used;
+	int r = 0;
 
 	if (!to)
 		return err_set(e, -ENOMEM, "memory: a machine needs at least 1 MiB without a gap at address 0");
 	for (uint32_t i = 0; i < w->vcpus_max; i++)
 		am.apic_id[i] = topology_apic_id(&m->topology, i);
-	return acpi_build(&am, gpa(PLAT_ACPI_START), to, ACPI_MAX_BYTES, &len, ret_rsdp, e);
+	if (w->perf)
+		r = describe_perf(&am, w->perf, a, e);
+	if (r == 0)
+		r = acpi_build(&am, gpa(PLAT_ACPI_START), to, ACPI_MAX_BYTES, &len, ret_rsdp, e);
+	a->used = keep;
+	return r;
 }
 
 static int build_vcpus(struct machine *m, const struct grant *g, const struct boot_entry *entry, struct err *e)
@@ -141,7 +173,7 @@ int build_machine(struct machine *m, struct grant *g, struct arena *a, place_pro
 	if (r == 0)
 		r = build_devices(m, g, e);
 	if (r == 0)
-		r = build_tables(m, g, &image.rsdp, e);
+		r = build_tables(m, g, a, &image.rsdp, e);
 	if (r == 0)
 		r = boot_load(&m->gm, &image, &entry, e);
 	if (r == 0)

@@ -306,6 +306,8 @@ int grant_accept(struct grant *g, struct chan_msg *m, struct arena *a, struct er
 	r = plan_check(g->w.plan, e);
 	if (r == 0)
 		r = check_cpus(&g->w, e);
+	if (r == 0 && g->w.perf)
+		r = node_perf_check(g->w.perf, g->w.plan, e);
 	if (r == 0)
 		r = device_plan_check(g->w.devices, g->w.n_devices, g->w.plan, e);
 	if (r == 0)

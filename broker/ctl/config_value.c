@@ -174,6 +174,26 @@ static bool json_distances(struct parse *p, json_object *v, struct distance_spec
 	return true;
 }
 
+static bool json_perf(struct parse *p, json_object *v, struct perf_list *ret)
+{
+	static const char *const names[] = {"destination", "value"};
+	struct perf_list l = {0};
+	json_object *m[2];
+
+	if (!json_list(p, v, LIST_MAX, &l.n))
+		return false;
+	l.to = arena_array(p->a, l.n, sizeof(*l.to));
+	l.value = arena_array(p->a, l.n, sizeof(*l.value));
+	if (!l.to || !l.value)
+		return value_out_of_memory(p);
+	for (size_t i = 0; i < l.n; i++)
+		if (!json_members(p, json_object_array_get_idx(v, i), names, 2, m) || !json_u32(p, m[0], &l.to[i]) ||
+		    !json_u32(p, m[1], &l.value[i]))
+			return false;
+	*ret = l;
+	return true;
+}
+
 static bool json_affinity(struct parse *p, json_object *v, struct affinity_spec **ret, size_t *ret_n)
 {
 	static const char *const names[] = {"vcpu", "host_cpus"};
@@ -271,6 +291,8 @@ bool value_from_json(struct parse *p, const struct key *k, void *obj, json_objec
 		return json_word(p, k, obj, v);
 	case V_DISTANCES:
 		return json_distances(p, v, at, aux);
+	case V_PERF:
+		return json_perf(p, v, at);
 	case V_AFFINITY:
 		return json_affinity(p, v, at, aux);
 	case V_TOPOLOGY:

@@ -19,6 +19,7 @@ enum value_type {
 	V_METHOD,
 	V_POLICY,
 	V_DISTANCES,    /* struct distance_spec *; aux: size_t count */
+	V_PERF,         /* struct perf_list as a whole */
 	V_AFFINITY,     /* struct affinity_spec *; aux: size_t count */
 	V_TOPOLOGY,     /* struct cpus_spec as a whole */
 	V_RESTORE_MODE, /* enum restore_mode */
@@ -81,6 +82,7 @@ bool list_u32(struct parse *p, const char *text, uint32_t **ret, size_t *ret_n);
 bool list_str(struct parse *p, const char *text, const char ***ret, size_t *ret_n);
 bool list_nodeset(struct parse *p, const char *text, uint32_t limit, const char *what, struct nodeset *ret);
 bool list_distances(struct parse *p, const char *text, struct distance_spec **ret, size_t *ret_n);
+bool list_perf(struct parse *p, const char *text, struct perf_list *ret);
 bool list_affinity(struct parse *p, const char *text, struct affinity_spec **ret, size_t *ret_n);
 bool list_updates(struct parse *p, const char *text, struct zone_update **ret, size_t *ret_n);
 

@@ -40,6 +40,12 @@ static const struct key numa[] = {
     {"memory_zones", NULL, V_STR_LIST, AT(struct numa_spec, zones), AT(struct numa_spec, n_zones)},
     {"sgx_epc_sections", NULL, V_STR_LIST, AT(struct numa_spec, epc), AT(struct numa_spec, n_epc)},
     {"pci_segments", NULL, V_U32_LIST, AT(struct numa_spec, segments), AT(struct numa_spec, n_segments)},
+    {"read_latency", NULL, V_PERF, AT(struct numa_spec, perf[PERF_READ_LATENCY]), NO_AUX},
+    {"write_latency", NULL, V_PERF, AT(struct numa_spec, perf[PERF_WRITE_LATENCY]), NO_AUX},
+    {"read_bandwidth", NULL, V_PERF, AT(struct numa_spec, perf[PERF_READ_BANDWIDTH]), NO_AUX},
+    {"write_bandwidth", NULL, V_PERF, AT(struct numa_spec, perf[PERF_WRITE_BANDWIDTH]), NO_AUX},
+    {"cache_size", NULL, V_SIZE, AT(struct numa_spec, cache_size), AT(struct numa_spec, has_cache_size)},
+    {"cache_line", NULL, V_U32, AT(struct numa_spec, cache_line), AT(struct numa_spec, has_cache_line)},
 };
 
 static const struct key epc[] = {

@@ -171,6 +171,17 @@ static bool one_distance(struct parse *p, struct span left, struct span right, v
 	return true;
 }
 
+struct perf_pair {
+	uint32_t to, value;
+};
+
+static bool one_perf(struct parse *p, struct span left, struct span right, void *out)
+{
+	struct perf_pair *pair = out;
+
+	return value_read_u32(p, left, &pair->to) && value_read_u32(p, right, &pair->value);
+}
+
 static bool one_affinity(struct parse *p, struct span left, struct span right, void *out)
 {
 	struct affinity_spec *a = out;
@@ -223,6 +234,27 @@ bool list_distances(struct parse *p, const char *text, struct distance_spec **re
 	if (!read_pairs(p, text, sizeof(**ret), one_distance, &list, ret_n))
 		return false;
 	*ret = list;
+	return true;
+}
+
+bool list_perf(struct parse *p, const char *text, struct perf_list *ret)
+{
+	struct perf_list l = {0};
+	struct perf_pair *pairs;
+	void *list = NULL;
+
+	if (!read_pairs(p, text, sizeof(*pairs), one_perf, &list, &l.n))
+		return false;
+	pairs = list;
+	l.to = arena_array(p->a, l.n, sizeof(*l.to));
+	l.value = arena_array(p->a, l.n, sizeof(*l.value));
+	if (!l.to || !l.value)
+		return value_out_of_memory(p);
+	for (size_t i = 0; i < l.n; i++) {
+		l.to[i] = pairs[i].to;
+		l.value[i] = pairs[i].value;
+	}
+	*ret = l;
 	return true;
 }
 

@@ -31,6 +31,8 @@ const char *value_wants(enum value_type type)
 		return "bind, preferred, interleave or local";
 	case V_DISTANCES:
 		return "a list like [1@15,2@25]: guest node @ distance from 11 to 254, always in brackets";
+	case V_PERF:
+		return "a list like [0@80,1@250]: guest node @ nanoseconds or MB/s, always in brackets";
 	case V_AFFINITY:
 		return "a list like [0@[0-3],1@[4]]: vCPU @ host CPUs, always in brackets";
 	case V_TOPOLOGY:
@@ -222,6 +224,8 @@ bool value_from_text(struct parse *p, const struct key *k, void *obj, const char
 		return policy_from_text(text, at) || wrong(p, text, "is no policy");
 	case V_DISTANCES:
 		return list_distances(p, text, at, aux);
+	case V_PERF:
+		return list_perf(p, text, at);
 	case V_AFFINITY:
 		return list_affinity(p, text, at, aux);
 	case V_TOPOLOGY:

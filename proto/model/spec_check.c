@@ -165,6 +165,7 @@ int spec_check(const struct vm_spec *spec, const struct host_facts *host, struct
 	check_memory(&c);
 	check_epc(&c);
 	check_numa(&c);
+	check_node_perf(&c);
 	check_platform(&c);
 	check_devices(&c);
 	check_payload(&c);

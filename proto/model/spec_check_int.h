@@ -33,6 +33,7 @@ void check_mem_opts(struct check *c, const char *option, const struct zone_spec 
 		    const struct mem_opts *o); /* spec_check_backing.c: what both share; zone NULL for --memory */
 void check_zone_host(struct check *c, const struct zone_spec *z); /* spec_check_backing.c: file and host nodes */
 void check_numa(struct check *c);                                 /* spec_check_numa.c */
+void check_node_perf(struct check *c);                            /* spec_check_perf.c */
 void check_epc(struct check *c);                                  /* spec_check_devices.c */
 void check_devices(struct check *c);                              /* spec_check_devices.c */
 void check_cpus(struct check *c);                                 /* spec_check_cpus.c */

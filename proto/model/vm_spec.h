@@ -63,6 +63,28 @@ struct distance_spec {
 	uint8_t value;
 };
 
+/* What it costs a node's vCPUs to reach memory: nanoseconds, or MB/s. */
+enum perf_kind {
+	PERF_READ_LATENCY,
+	PERF_WRITE_LATENCY,
+	PERF_READ_BANDWIDTH,
+	PERF_WRITE_BANDWIDTH,
+};
+#define PERF_KINDS 4u
+
+static inline bool perf_is_latency(enum perf_kind k)
+{
+	return k == PERF_READ_LATENCY || k == PERF_WRITE_LATENCY;
+}
+
+const char *perf_word(enum perf_kind k); /* "read_latency", as the key is called. node_perf.c */
+
+struct perf_list {
+	size_t n;
+	uint32_t *to; /* guest_numa_id of the destination */
+	uint32_t *value;
+};
+
 /* Lists point into the arena. cpus are vCPU ids; 32 bits so that "no such vCPU" can be said about any number that was written. */
 struct numa_spec {
 	bool has_id;
@@ -73,6 +95,10 @@ struct numa_spec {
 	const char **zones;
 	const char **epc;
 	uint32_t *segments;
+	struct perf_list perf[PERF_KINDS];
+	bool has_cache_size, has_cache_line;
+	uint64_t cache_size; /* memory-side cache in front of the node's memory */
+	uint32_t cache_line; /* bytes */
 };
 
 struct epc_spec {

@@ -132,6 +132,40 @@ static uint32_t *numbers_get(struct codec *c, const uint32_t *in, size_t n, size
 	return out;
 }
 
+static Pb__PerfList **perf_put(struct codec *c, const struct numa_spec *n, size_t *ret_n)
+{
+	Pb__PerfList **out;
+	size_t used = 0;
+
+	for (unsigned k = 0; k < PERF_KINDS; k++)
+		used += n->perf[k].n;
+	*ret_n = used ? PERF_KINDS : 0;
+	out = codec_messages(c, &pb__perf_list__descriptor, *ret_n);
+	CODEC_EACH(c, k, *ret_n)
+	{
+		out[k]->n_to = out[k]->n_value = n->perf[k].n;
+		out[k]->to = n->perf[k].to;
+		out[k]->value = n->perf[k].value;
+	}
+	return out;
+}
+
+static void perf_get(struct codec *c, const Pb__NumaSpec *in, struct numa_spec *n)
+{
+	if (in->n_perf && in->n_perf != PERF_KINDS)
+		codec_fail(c, -EPROTO, "%zu kinds of memory performance", in->n_perf);
+	CODEC_EACH(c, k, in->n_perf)
+	{
+		const Pb__PerfList *l = in->perf[k];
+
+		if (l->n_to != l->n_value)
+			codec_fail(c, -EPROTO, "%zu values for %zu nodes", l->n_value, l->n_to);
+		n->perf[k].to = numbers_get(c, l->to, l->n_to, LIM_NODES, "nodes with a performance");
+		n->perf[k].value = numbers_get(c, l->value, l->n_to, LIM_NODES, "memory performance");
+		n->perf[k].n = l->n_to;
+	}
+}
+
 static void nodes_put(struct codec *c, const struct vm_spec *s, Pb__VmSpec *out)
 {
 	out->nodes = codec_messages(c, &pb__numa_spec__descriptor, s->n_nodes);
@@ -151,6 +185,11 @@ static void nodes_put(struct codec *c, const struct vm_spec *s, Pb__VmSpec *out)
 		o->zones = names_put(c, n->zones, n->n_zones);
 		o->n_epc = n->n_epc;
 		o->epc = names_put(c, n->epc, n->n_epc);
+		o->perf = perf_put(c, n, &o->n_perf);
+		o->has_cache_size = n->has_cache_size;
+		o->cache_size = n->cache_size;
+		o->has_cache_line = n->has_cache_line;
+		o->cache_line = n->cache_line;
 		o->distances = codec_messages(c, &pb__numa_distance__descriptor, n->n_distances);
 		o->n_distances = n->n_distances;
 		CODEC_EACH(c, j, n->n_distances)
@@ -180,6 +219,11 @@ static void nodes_get(struct codec *c, const Pb__VmSpec *in, struct vm_spec *s)
 		n->n_zones = o->n_zones;
 		n->epc = names_get(c, o->epc, o->n_epc, LIM_EPC, "EPC sections of a node");
 		n->n_epc = o->n_epc;
+		perf_get(c, o, n);
+		n->has_cache_size = o->has_cache_size;
+		n->cache_size = o->cache_size;
+		n->has_cache_line = o->has_cache_line;
+		n->cache_line = o->cache_line;
 		n->distances = codec_array(c, o->n_distances, LIM_NODES, sizeof(*n->distances), "distances of a node");
 		n->n_distances = o->n_distances;
 		CODEC_EACH(c, j, o->n_distances)

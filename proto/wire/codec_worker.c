@@ -5,6 +5,68 @@
 #include "worker.pb-c.h"
 
 #include <errno.h>
+#include <string.h>
+
+static bool row_used(const uint32_t *row, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (row[i])
+			return true;
+	return false;
+}
+
+/* The rows of the matrices travel from where they are. */
+static void perf_put(struct codec *c, const struct wk_grant *g, Pb__WkGrant *out)
+{
+	size_t n = g->perf ? g->plan->n_nodes : 0;
+
+	out->perf = codec_messages(c, &pb__node_perf__descriptor, n);
+	out->n_perf = n;
+	CODEC_EACH(c, i, n)
+	{
+		Pb__NodePerf *o = out->perf[i];
+		uint32_t **const row[PERF_KINDS] = {&o->read_latency, &o->write_latency, &o->read_bandwidth, &o->write_bandwidth};
+		size_t *const len[PERF_KINDS] = {&o->n_read_latency, &o->n_write_latency, &o->n_read_bandwidth,
+						 &o->n_write_bandwidth};
+
+		for (unsigned k = 0; k < PERF_KINDS; k++) {
+			*row[k] = g->perf->cost[k][i];
+			*len[k] = row_used(g->perf->cost[k][i], n) ? n : 0;
+		}
+		o->cache_size = g->perf->cache[i].size;
+		o->cache_line = g->perf->cache[i].line;
+	}
+}
+
+static struct node_perf *perf_get(struct codec *c, const Pb__WkGrant *in, const struct mem_plan *plan)
+{
+	struct node_perf *perf;
+
+	if (in->n_perf == 0 || c->rc)
+		return NULL;
+	if (in->n_perf != plan->n_nodes) {
+		codec_fail(c, -EPROTO, "performance of %zu nodes, there are %zu", in->n_perf, plan->n_nodes);
+		return NULL;
+	}
+	perf = codec_array(c, 1, 1, sizeof(*perf), "memory performance");
+	CODEC_EACH(c, i, in->n_perf)
+	{
+		const Pb__NodePerf *o = in->perf[i];
+		const uint32_t *const row[PERF_KINDS] = {o->read_latency, o->write_latency, o->read_bandwidth,
+							 o->write_bandwidth};
+		const size_t len[PERF_KINDS] = {o->n_read_latency, o->n_write_latency, o->n_read_bandwidth, o->n_write_bandwidth};
+
+		for (unsigned k = 0; k < PERF_KINDS; k++) {
+			if (len[k] && len[k] != in->n_perf)
+				codec_fail(c, -EPROTO, "performance towards %zu nodes, there are %zu", len[k], in->n_perf);
+			else if (len[k])
+				memcpy(perf->cost[k][i], row[k], len[k] * sizeof(*row[k]));
+		}
+		perf->cache[i].size = o->cache_size;
+		perf->cache[i].line = (uint16_t)codec_u32(c, o->cache_line, 0, UINT16_MAX, "cache line");
+	}
+	return perf;
+}
 
 static void devices_put(struct codec *c, const struct wk_grant *g, Pb__WkGrant *out)
 {
@@ -130,8 +192,9 @@ static const ProtobufCMessage *grant_put(struct codec *c, const struct wk_grant 
 	out->packages = g->packages;
 	out->affinity = codec_affinity_put(c, g->affinity, g->n_affinity);
 	out->n_affinity = g->n_affinity;
-	out->cmdline = codec_blob(g->cmdline);
+	perf_put(c, g, out);
 	devices_put(c, g, out);
+	out->cmdline = codec_blob(g->cmdline);
 	out->serial = g->serial;
 	out->start = g->start;
 	out->tags = codec_tags_put(c, g->tags, g->n_tags);
@@ -156,9 +219,10 @@ static void grant_get(struct codec *c, const struct chan_msg *m, struct wk_grant
 	ret->n_affinity = in->n_affinity;
 	CODEC_EACH(c, i, ret->n_affinity)
 	codec_u32(c, ret->affinity[i].vcpu, 0, ret->vcpus_max - 1, "vCPU with an affinity");
+	ret->perf = perf_get(c, in, ret->plan);
+	devices_get(c, in, ret);
 	ret->cmdline = codec_text(c, in->cmdline, LIM_CMDLINE, "kernel command line");
 	ret->serial = codec_u32(c, in->serial, SERIAL_UNSET, SERIAL_FILE, "serial mode");
-	devices_get(c, in, ret);
 	ret->start = in->start;
 	codec_tags_get(c, in->tags, in->n_tags, m, ret->tags);
 	ret->n_tags = in->n_tags;

@@ -1,7 +1,8 @@
 /* Broker <-> worker. */
 #pragma once
-#include "wire/wire.h"
+#include "model/node_perf.h"
 #include "model/device_plan.h"
+#include "wire/wire.h"
 
 enum wk_op {
 	/* to the worker */
@@ -33,9 +34,10 @@ struct wk_grant {
 	uint16_t threads_per_core, cores_per_die, dies_per_package, packages; /* all 0: flat */
 	size_t n_affinity;
 	struct affinity_spec *affinity;
-	const char *cmdline;
+	struct node_perf *perf; /* NULL: not described */
 	size_t n_devices;
 	struct device_plan *devices;
+	const char *cmdline;
 	enum serial_mode serial;
 	bool start; /* run at once after READY */
 	size_t n_tags;

@@ -16,6 +16,7 @@ static struct nodeset set_of(uint32_t a, uint32_t b)
 const struct vm_spec *sample_spec_full(void)
 {
 	static uint32_t cpus[LIM_CPUS], segments[2] = {0, 5};
+	static uint32_t perf_to[2] = {7, UINT32_MAX}, perf_value[2] = {80, 1};
 	static struct distance_spec distances[2] = {{7, 15}, {UINT32_MAX, 254}};
 	static const char *zones[2] = {"mem0", "a-long.zone_id"}, *epc[1] = {"epc0"};
 	static struct affinity_spec affinity[2];
@@ -50,7 +51,23 @@ const struct vm_spec *sample_spec_full(void)
 					.host_node_given = true};
 	s.zones[1] = (struct zone_spec){.id = "a-long.zone_id"};
 	s.n_nodes = 2;
-	s.nodes[0] = (struct numa_spec){true, 7, LIM_CPUS, 2, 2, 1, 2, cpus, distances, zones, epc, segments};
+	s.nodes[0] = (struct numa_spec){.has_id = true,
+					.guest_numa_id = 7,
+					.n_cpus = LIM_CPUS,
+					.n_distances = 2,
+					.n_zones = 2,
+					.n_epc = 1,
+					.n_segments = 2,
+					.cpus = cpus,
+					.distances = distances,
+					.zones = zones,
+					.epc = epc,
+					.segments = segments};
+	for (unsigned k = 0; k < PERF_KINDS; k++)
+		s.nodes[0].perf[k] = (struct perf_list){2, perf_to, perf_value};
+	s.nodes[0].has_cache_size = s.nodes[0].has_cache_line = true;
+	s.nodes[0].cache_size = GiB;
+	s.nodes[0].cache_line = 128;
 	s.nodes[1] = (struct numa_spec){.guest_numa_id = UINT32_MAX};
 	s.n_epc = 1;
 	s.epc[0] = (struct epc_spec){"epc0", true, 32 * MiB, TRI_ON};

@@ -72,6 +72,17 @@ static void same_spec(const struct vm_spec *a, const struct vm_spec *b)
 			assert_memory_equal(x->cpus, y->cpus, x->n_cpus * sizeof(uint32_t));
 		if (x->n_segments)
 			assert_memory_equal(x->segments, y->segments, x->n_segments * sizeof(uint32_t));
+		for (unsigned k = 0; k < PERF_KINDS; k++) {
+			assert_int_equal(x->perf[k].n, y->perf[k].n);
+			for (size_t j = 0; j < x->perf[k].n; j++) {
+				assert_int_equal(x->perf[k].to[j], y->perf[k].to[j]);
+				assert_int_equal(x->perf[k].value[j], y->perf[k].value[j]);
+			}
+		}
+		assert_int_equal(x->has_cache_size, y->has_cache_size);
+		assert_true(x->cache_size == y->cache_size);
+		assert_int_equal(x->has_cache_line, y->has_cache_line);
+		assert_int_equal(x->cache_line, y->cache_line);
 		for (size_t j = 0; j < x->n_distances; j++) {
 			assert_int_equal(x->distances[j].to, y->distances[j].to);
 			assert_int_equal(x->distances[j].value, y->distances[j].value);
