@@ -189,6 +189,27 @@ int hot_slots_add(struct hot_slots *hs, const struct gm_hot *h, struct mem_range
 	return rc;
 }
 
+/* What is left of a slot on one side of a cut. In pieces, each twice as long as the one nearer to the cut: the next cut is likely
+ * to be close by, and then concerns a short slot. Whole where slots are scarce. */
+static int put_back(struct hot_slots *hs, const struct gm_hot *h, uint64_t start, uint64_t end, bool cut_above)
+{
+	uint64_t len = h->blocks.block_size;
+	int r = 0;
+
+	while (start < end && r == 0) {
+		uint64_t n = len < end - start && hs->n_free > HOT_SLOTS_MAX / 4 ? len : end - start;
+		uint64_t at = cut_above ? end - n : start;
+
+		r = insert(hs, at, n, h->host + (at - h->at.start.v));
+		if (cut_above)
+			end -= n;
+		else
+			start += n;
+		len *= 2;
+	}
+	return r;
+}
+
 int hot_slots_remove(struct hot_slots *hs, const struct gm_hot *h, struct mem_range r)
 {
 	uint64_t start, end;
@@ -204,8 +225,7 @@ int hot_slots_remove(struct hot_slots *hs, const struct gm_hot *h, struct mem_ra
 			return -ENOSPC;
 		if (take_out(hs, i) < 0)
 			return -ENOTRECOVERABLE;
-		if ((left && insert(hs, s.start, start - s.start, s.host) < 0) ||
-		    (right && insert(hs, end, s_end - end, s.host + (end - s.start)) < 0))
+		if ((left && put_back(hs, h, s.start, start, true) < 0) || (right && put_back(hs, h, end, s_end, false) < 0))
 			return -ENOTRECOVERABLE;
 	}
 	return 0;
