@@ -142,10 +142,8 @@ int granted_serial_file(const struct options *o, int fd, struct err *e)
 		return r;
 	if (l.mode != O_WRONLY)
 		return err_set(e, -EBADF, "--serial file: it must be open for writing only");
-	if (S_ISFIFO(l.st.st_mode))
-		return 0;
-	if (!S_ISREG(l.st.st_mode))
-		return err_set(e, -EINVAL, "--serial file %.400s: a regular file or a FIFO is needed", l.path);
+	if (!S_ISREG(l.st.st_mode)) /* a FIFO would stop the guest while nobody reads */
+		return err_set(e, -EINVAL, "--serial file %.400s: a regular file is needed", l.path);
 	if (!(l.flags & O_APPEND))
 		return err_set(e, -EBADF, "--serial file %.400s: it must be open for appending", l.path);
 	return check_place(o, &l, "--serial file", e);

@@ -74,7 +74,7 @@ int shed_capabilities(uint64_t keep, struct err *e)
 #define READ_FILE  LANDLOCK_ACCESS_FS_READ_FILE
 #define WRITE_FILE (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE)
 #define READ_TREE  (READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
-#define WRITE_TREE (READ_TREE | WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_FILE)
+#define WRITE_TREE LANDLOCK_ACCESS_FS_REMOVE_FILE
 #define ABI1_ALL   ((LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1)
 
 static int allow_path(int ruleset, const struct shed_path *p, struct err *e)

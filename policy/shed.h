@@ -13,7 +13,7 @@ int shed_capabilities(uint64_t keep, struct err *e);
 
 struct shed_path {
 	const char *path;
-	bool write; /* files below may be opened for writing, and names removed; otherwise reading only */
+	bool write; /* a file: opened for writing too. A directory: names below may be removed, and nothing below opened */
 };
 
 /* Landlock: from now on files are opened below these paths only. A path that does not exist is left out. 0: on; 1: this kernel

@@ -21,6 +21,9 @@
 
 #define NAMESPACES (CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP)
 
+#define LEAVE_LOOK_MS 1
+#define LEAVE_LOOKS   3000u /* about 3 s for killed children to be gone */
+
 struct entry {
 	pid_t pid; /* 0: free */
 	int pidfd;
@@ -105,8 +108,16 @@ _Noreturn static void leave(struct loop *l)
 	for (uint32_t slot = 0; slot < SPAWN_SLOTS; slot++)
 		for (unsigned kind = 0; kind < CHILD_KINDS; kind++)
 			kill_child(&l->children[slot][kind]);
-	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR) /* their memory is the host's again before we are gone */
-		;
+	/* Their memory is the host's again before we are gone; but one that hangs in a file system of its owner may never be. */
+	for (unsigned i = 0; i < LEAVE_LOOKS; i++) {
+		pid_t pid;
+
+		while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
+			;
+		if (pid < 0)
+			break;
+		poll(NULL, 0, LEAVE_LOOK_MS);
+	}
 	_exit(0);
 }
 
