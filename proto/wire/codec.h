@@ -43,6 +43,10 @@ uint32_t codec_u32(struct codec *c, uint32_t v, uint32_t lo, uint32_t hi, const 
 /* NULL if absent. */
 const char *codec_text(struct codec *c, ProtobufCBinaryData b, size_t max, const char *what);
 /* Never NULL unless something is wrong: an absent one is a problem. */
+/* The same for words of a process that a guest may have captured: what a terminal would obey is replaced, so that whoever reads
+ * them, root perhaps, reads nothing but text. */
+const char *codec_text_said(struct codec *c, ProtobufCBinaryData b, size_t max, const char *what);
+void codec_make_plain(char *s);
 const char *codec_text_needed(struct codec *c, ProtobufCBinaryData b, size_t max, const char *what);
 /* Into an array of cap bytes, terminated. */
 void codec_text_into(struct codec *c, ProtobufCBinaryData b, char *dst, size_t cap, const char *what);

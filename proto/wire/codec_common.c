@@ -144,6 +144,7 @@ void codec_end_get(struct codec *c, const Pb__EndReport *in, struct end_report *
 	r.cause = codec_u32(c, in->cause, END_POWEROFF, END_BROKER_GONE, "end cause");
 	r.vcpu = codec_u32(c, in->vcpu, 0, LIM_CPUS, "vCPU");
 	codec_text_into(c, in->detail, r.detail, sizeof(r.detail), "detail");
+	codec_make_plain(r.detail);
 	if (in->n_regs != 0 && in->n_regs != END_REGS)
 		codec_fail(c, -EPROTO, "%zu registers", in->n_regs);
 	if (in->insn.len > END_INSN_MAX)
@@ -207,5 +208,7 @@ void codec_failed_get(struct codec *c, const Pb__Failed *in, int32_t *ret_code, 
 	if (in->code >= 0 || in->code < -4095)
 		codec_fail(c, -EPROTO, "error code %d", in->code);
 	*ret_code = in->code;
-	*ret_text = codec_text_needed(c, in->text, ERR_TEXT_MAX - 1, "text of a failure");
+	*ret_text = codec_text_said(c, in->text, ERR_TEXT_MAX - 1, "text of a failure");
+	if (!*ret_text)
+		codec_fail(c, -EPROTO, "text of a failure is missing");
 }

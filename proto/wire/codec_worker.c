@@ -174,7 +174,7 @@ static void device_state_get(struct codec *c, const struct chan_msg *m, struct w
 	ret->index = codec_u32(c, in->index, 0, LIM_DEVICES - 1, "number of a device");
 	ret->up = in->up;
 	ret->hopeless = in->hopeless;
-	ret->text = codec_text(c, in->text, 255, "state of a device");
+	ret->text = codec_text_said(c, in->text, 255, "state of a device");
 }
 
 static const ProtobufCMessage *grant_put(struct codec *c, const struct wk_grant *g)
@@ -320,7 +320,7 @@ static void memory_get(struct codec *c, const struct chan_msg *m, struct wk_memo
 	ret->wanted = in->wanted;
 	ret->plugged = in->plugged;
 	ret->driver = in->driver;
-	ret->refused = codec_text(c, in->refused, 255, "reason");
+	ret->refused = codec_text_said(c, in->refused, 255, "reason");
 }
 
 int wk_encode(const struct wk_msg *m, void *buf, size_t cap, size_t *ret_len, struct err *e)

@@ -208,6 +208,22 @@ const char *codec_text(struct codec *c, ProtobufCBinaryData b, size_t max, const
 	return s;
 }
 
+void codec_make_plain(char *s)
+{
+	for (; *s; s++)
+		if (*s < ' ' || *s > '~') /* char is signed here: all beyond ASCII is below */
+			*s = '?';
+}
+
+const char *codec_text_said(struct codec *c, ProtobufCBinaryData b, size_t max, const char *what)
+{
+	char *s = (char *)(uintptr_t)codec_text(c, b, max, what); /* the arena's */
+
+	if (s)
+		codec_make_plain(s);
+	return s;
+}
+
 const char *codec_text_needed(struct codec *c, ProtobufCBinaryData b, size_t max, const char *what)
 {
 	if (b.len == 0)

@@ -182,6 +182,27 @@ static void test_plan(void **state)
 	assert_true(wk.u.grant.start);
 }
 
+/* What a captured worker says may end on root's terminal. */
+static void test_words_are_plain(void **state)
+{
+	static struct wk_msg wk, in;
+	struct arena a = fresh();
+
+	in.op = WK_ENDED;
+	in.u.ended.cause = END_POWEROFF;
+	strcpy(in.u.ended.detail, "\033[2Jgone\n\x7f\xc2\x9b.");
+	assert_int_equal(wk_encode(&in, msg.data, sizeof(msg.data), &msg.len, NULL), 0);
+	assert_int_equal(wk_decode(&msg, &a, &wk, NULL), 0);
+	assert_string_equal(wk.u.ended.detail, "?[2Jgone????.");
+	in = (struct wk_msg){.op = WK_FAILED, .u.failed = {-5, "a\tb\r"}};
+	assert_int_equal(wk_encode(&in, msg.data, sizeof(msg.data), &msg.len, NULL), 0);
+	assert_int_equal(wk_decode(&msg, &a, &wk, NULL), 0);
+	assert_string_equal(wk.u.failed.text, "a?b?");
+	in.u.failed.text = "";
+	assert_int_equal(wk_encode(&in, msg.data, sizeof(msg.data), &msg.len, NULL), 0);
+	assert_int_equal(wk_decode(&msg, &a, &wk, NULL), -EPROTO);
+}
+
 static void test_reports_and_ends(void **state)
 {
 	struct end_report want = sample_end();
@@ -487,11 +508,11 @@ static void test_random(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_request),     cmocka_unit_test(test_plan),         cmocka_unit_test(test_reports_and_ends),
-	    cmocka_unit_test(test_each_by_one), cmocka_unit_test(test_longest_list), cmocka_unit_test(test_too_long),
-	    cmocka_unit_test(test_header),      cmocka_unit_test(test_refused),      cmocka_unit_test(test_untouched),
-	    cmocka_unit_test(test_limits),      cmocka_unit_test(test_arena_full),   cmocka_unit_test(test_truncated),
-	    cmocka_unit_test(test_random),
+	    cmocka_unit_test(test_request),         cmocka_unit_test(test_plan),        cmocka_unit_test(test_reports_and_ends),
+	    cmocka_unit_test(test_words_are_plain), cmocka_unit_test(test_each_by_one), cmocka_unit_test(test_longest_list),
+	    cmocka_unit_test(test_too_long),        cmocka_unit_test(test_header),      cmocka_unit_test(test_refused),
+	    cmocka_unit_test(test_untouched),       cmocka_unit_test(test_limits),      cmocka_unit_test(test_arena_full),
+	    cmocka_unit_test(test_truncated),       cmocka_unit_test(test_random),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
