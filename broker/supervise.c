@@ -73,8 +73,16 @@ int vm_send_worker(struct vm *vm, const struct wk_msg *m, const int *fds, size_t
 	return helper_sent(&vm->worker, r);
 }
 
-static void keep_reports(struct vm *vm, const struct zone_report *r, size_t n, bool worker)
+#define STRAY_NODES 8u /* absent, unknown, and what the host may have got since it was looked at */
+
+static void keep_reports(struct helper *h, const struct zone_report *r, size_t n)
 {
+	bool worker = h->kind == CHILD_WORKER;
+	struct vm *vm = h->vm;
+
+	for (size_t i = 0; i < n; i++)
+		if (r[i].n > vm->b->facts.n_nodes + STRAY_NODES)
+			return out_of_turn(h, "reported pages on more nodes than the host has");
 	for (size_t i = 0; i < n; i++) {
 		struct node_pages *copy;
 
@@ -126,6 +134,9 @@ void vm_query(struct vm *vm)
 			   vm_send_memsrv(vm, &(struct ms_msg){.op = MS_QUERY}, NULL, 0) == 0;
 	vm->query_worker = vm->worker.pid && !vm->worker.asked && vm->ready &&
 			   vm_send_worker(vm, &(struct wk_msg){.op = WK_QUERY}, NULL, 0) == 0;
+	/* Each answers in its time, perhaps when nobody waits for it any more. */
+	vm->memsrv.owed += vm->query_memsrv;
+	vm->worker.owed += vm->query_worker;
 	query_done(vm);
 }
 
@@ -151,7 +162,7 @@ static void take_zones(struct vm *vm, const struct ms_zones *z, struct chan_msg 
 	for (size_t i = 0; i < vm->plan.n_zones; i++)
 		if (vm->plan.zones[i].backing != BACKING_ANON && vm->zones[i] < 0)
 			return out_of_turn(&vm->memsrv, "left out a zone");
-	keep_reports(vm, z->reports, z->n_reports, false);
+	keep_reports(&vm->memsrv, z->reports, z->n_reports);
 	vm->zones_ready = true;
 	vm->memsrv.until = 0;
 	vm_grant(vm);
@@ -165,7 +176,10 @@ static void memsrv_says(struct vm *vm, const struct ms_msg *ms, struct chan_msg 
 			return take_zones(vm, &ms->u.zones, m);
 		if (ms->u.zones.n_tags)
 			return out_of_turn(&vm->memsrv, "sent its zones twice");
-		keep_reports(vm, ms->u.zones.reports, ms->u.zones.n_reports, false);
+		if (!vm->memsrv.owed)
+			return out_of_turn(&vm->memsrv, "counted pages without being asked");
+		vm->memsrv.owed--;
+		keep_reports(&vm->memsrv, ms->u.zones.reports, ms->u.zones.n_reports);
 		vm->query_memsrv = false;
 		if (vm->query_until)
 			query_done(vm);
@@ -235,7 +249,7 @@ static void worker_up(struct vm *vm, const struct wk_reports *r)
 	vm->ready = vm->born = true;
 	if (!vm->worker.asked)
 		vm->worker.until = 0;
-	keep_reports(vm, r->reports, r->n, true);
+	keep_reports(&vm->worker, r->reports, r->n);
 	ledger_kept(&vm->b->ledger, &vm->promise);
 	if (vm->goal != GOAL_NONE)
 		return;
@@ -314,7 +328,10 @@ static void worker_says(struct vm *vm, const struct wk_msg *wk)
 	case WK_STATE:
 		return worker_changed(vm, wk->u.state.running);
 	case WK_STATS:
-		keep_reports(vm, wk->u.reports.reports, wk->u.reports.n, true);
+		if (!vm->worker.owed)
+			return out_of_turn(&vm->worker, "counted pages without being asked");
+		vm->worker.owed--;
+		keep_reports(&vm->worker, wk->u.reports.reports, wk->u.reports.n);
 		vm->query_worker = false;
 		if (vm->query_until)
 			query_done(vm);

@@ -23,6 +23,7 @@ struct helper {
 	pid_t pid;      /* 0: there is none */
 	bool asked;     /* to end */
 	bool killed;    /* by us */
+	unsigned owed;  /* page counts that it was asked for and has not sent */
 	uint64_t until; /* ms; 0: no deadline. Then it is killed. */
 };
 

@@ -67,6 +67,7 @@ static void many_fds(void)
 
 static void be_worker(int rude)
 {
+	static struct node_pages nodes[1000];
 	struct zone_report report = {.page_size = 4096};
 	struct wk_msg m = {0};
 
@@ -122,7 +123,7 @@ static void be_worker(int rude)
 		break;
 	case 13:
 		m.op = WK_FAILED;
-		m.u.failed = (struct wk_failed){-5, "something that has been made up"};
+		m.u.failed = (struct wk_failed){-5, "something that has \033[31mbeen\n made up"};
 		say(&m, NULL, 0);
 		_exit(1);
 	case 14:
@@ -132,10 +133,20 @@ static void be_worker(int rude)
 	case 15:
 		say_op(WK_READY);
 		__builtin_trap();
+	case 11: /* pages where no host has them */
+		for (size_t i = 0; i < ARRAY_LEN(nodes); i++)
+			nodes[i] = (struct node_pages){(int32_t)i, UINT64_MAX};
+		report.n = ARRAY_LEN(nodes);
+		report.nodes = nodes;
+		m.op = WK_READY;
+		m.u.reports = (struct wk_reports){1, &report};
+		say(&m, NULL, 0);
+		break;
 	case 16: /* says that it stopped, and does not */
 		say_op(WK_READY);
 		m.op = WK_ENDED;
 		m.u.ended.cause = END_POWEROFF;
+		memcpy(m.u.ended.detail, "\033]0;switched off\007", 18);
 		say(&m, NULL, 0);
 		for (;;)
 			poll(NULL, 0, -1);
