@@ -1,4 +1,5 @@
 /* Making what a VM consists of. Nothing here waits: each step sends and returns, the answer comes to supervise.c. */
+#include "epc.h"
 #include "vm.h"
 
 #include "log.h"
@@ -122,12 +123,12 @@ static void add_fd(struct wk_grant *g, int *fds, enum fd_role role, size_t index
 void vm_grant(struct vm *vm)
 {
 	static struct wk_msg m; /* large; all of it is set here */
-	int fds[CHAN_FDS_MAX];
+	int fds[CHAN_FDS_MAX], epc[LIM_EPC];
 	struct wk_grant *g = &m.u.grant;
 	CLEANUP(fd_cleanup) int plug = -1;
 	struct err e = {0};
 
-	if (grow_connect(vm, &plug, &e) < 0) {
+	if (grow_connect(vm, &plug, &e) < 0 || epc_open(vm, epc, &e) < 0) {
 		vm_fail(vm, e.code, "%s", e.text);
 		return;
 	}
@@ -145,6 +146,8 @@ void vm_grant(struct vm *vm)
 	for (size_t i = 0; i < vm->plan.n_zones; i++)
 		add_fd(g, fds, FD_ROLE_ZONE, i, vm->zones[i]);
 	add_fd(g, fds, FD_ROLE_PLUG, 0, plug);
+	for (size_t i = 0; i < vm->plan.n_epc; i++)
+		add_fd(g, fds, FD_ROLE_EPC, i, epc[i]);
 	vm->granted = true;
 	vm->worker.until = now_ms() + VM_WORKER_SETUP_MS;
 	/* A failure has killed the worker, and its exit notice tells the rest. */
@@ -152,4 +155,5 @@ void vm_grant(struct vm *vm)
 		devices_grant(vm);
 		grow_granted(vm);
 	}
+	epc_close(epc, vm->plan.n_epc);
 }

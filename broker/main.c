@@ -107,6 +107,7 @@ static int open_own(struct broker *b, int systemds, struct err *e)
 							  Landlock forbids it by then */
 	b->notify = notify_connect();
 	r = host_facts_read(HOST_ROOT_REAL, &b->facts, e);
+	b->facts.has_vepc = access(b->opt.vepc, F_OK) == 0;
 	if (r == 0)
 		r = loop_init(&b->loop, e);
 	if (r == 0)
@@ -128,8 +129,12 @@ static int open_own(struct broker *b, int systemds, struct err *e)
 static int give_up_rights(struct broker *b, struct err *e)
 {
 	char dir[LIM_PATH + 1];
-	struct shed_path paths[] = {
-	    {"/sys/devices/system", false}, {"/sys/kernel/mm", false}, {"/proc", false}, {b->opt.kvm, true}, {dir, true}};
+	struct shed_path paths[] = {{"/sys/devices/system", false},
+				    {"/sys/kernel/mm", false},
+				    {"/proc", false},
+				    {b->opt.kvm, true},
+				    {b->opt.vepc, true},
+				    {dir, true}};
 	char *slash;
 	int r = shed_limits(PROCESS_BROKER, e);
 

@@ -1,4 +1,5 @@
 /* create: judge, plan, note, and set going. Everything that can be refused is refused before anything is made. */
+#include "epc.h"
 #include "granted.h"
 #include "log.h"
 #include "ops.h"
@@ -151,6 +152,16 @@ static int fill_grant(struct vm *vm, const struct vm_spec *s, struct err *e)
 	return 0;
 }
 
+/* Once for nothing: what cannot be opened is said before anything is made. */
+static int try_epc(const struct vm *vm, struct err *e)
+{
+	int fds[LIM_EPC], r = epc_open(vm, fds, e);
+
+	if (r == 0)
+		epc_close(fds, vm->plan.n_epc);
+	return r;
+}
+
 int op_create(struct client *c, struct vm *unused, struct ctl_request *q, struct chan_msg *m, struct err *e)
 {
 	static struct diags ds; /* large, and only this request's */
@@ -187,6 +198,8 @@ int op_create(struct client *c, struct vm *unused, struct ctl_request *q, struct
 		r = check_fds(vm, q->spec, e);
 	if (r == 0)
 		r = fill_grant(vm, q->spec, e);
+	if (r == 0)
+		r = try_epc(vm, e);
 	if (r < 0) {
 		vm_remove(vm);
 		return r;

@@ -19,6 +19,7 @@ static const char usage[] =
     "  --socket-mode MODE        octal [default: 0660]\n"
     "  --allow-dir DIR           kernels, initramfs and memory files must lie below; may be repeated [default: anywhere]\n"
     "  --dev-kvm PATH            [default: /dev/kvm]\n"
+    "  --dev-sgx-vepc PATH       [default: /dev/sgx_vepc]; a regular file named here stands in for it, for tests\n"
     "  --max-vms N               at the same time [default: 256, which is the most]\n"
     "  --max-vms-per-user N      for users other than root [default: 16]\n"
     "  --private                 serve one client on descriptor 3 and end with it\n"
@@ -55,6 +56,7 @@ int options_parse(int argc, char **argv, struct options *ret, struct err *e)
 	    {"socket-mode", required_argument, NULL, 'm'},
 	    {"allow-dir", required_argument, NULL, 'a'},
 	    {"dev-kvm", required_argument, NULL, 'k'},
+	    {"dev-sgx-vepc", required_argument, NULL, 'e'},
 	    {"max-vms", required_argument, NULL, 'n'},
 	    {"max-vms-per-user", required_argument, NULL, 'u'},
 	    {"private", no_argument, NULL, 'p'},
@@ -66,6 +68,7 @@ int options_parse(int argc, char **argv, struct options *ret, struct err *e)
 			    .group = LISTEN_GROUP_NONE,
 			    .mode = 0660,
 			    .kvm = "/dev/kvm",
+			    .vepc = "/dev/sgx_vepc",
 			    .max_vms = LIM_VMS,
 			    .max_vms_per_user = BROKER_VMS_PER_USER};
 	unsigned long v = 0;
@@ -89,6 +92,10 @@ int options_parse(int argc, char **argv, struct options *ret, struct err *e)
 			break;
 		case 'k':
 			o.kvm = optarg;
+			break;
+		case 'e':
+			o.vepc = optarg;
+			o.vepc_named = true;
 			break;
 		case 'n':
 			r = number("max-vms", optarg, 10, LIM_VMS, &v, e);

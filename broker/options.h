@@ -15,6 +15,8 @@ struct options {
 	mode_t mode;
 	bool private_fd; /* one client, on descriptor 3 */
 	const char *kvm;
+	const char *vepc; /* the device that gives guests SGX EPC */
+	bool vepc_named;  /* by --dev-sgx-vepc: a regular file may stand in for it */
 	uint32_t max_vms, max_vms_per_user;
 	size_t n_allow;
 	const char *allow[BROKER_ALLOW_DIRS]; /* absolute; none: a client's files may lie anywhere */

@@ -12,6 +12,8 @@ static int build_memory(struct machine *m, struct grant *g, struct arena *a, pla
 {
 	int r = guestmem_map(&m->gm, g->w.plan, g->zone, e);
 
+	if (r == 0)
+		r = epc_map(&m->gm, g->epc, e);
 	return r < 0 ? r : guestmem_populate(&m->gm, a, progress, arg, &ret->reports, &ret->n, e);
 }
 
@@ -19,6 +21,9 @@ static int build_kvm(struct machine *m, const struct grant *g, struct err *e)
 {
 	int r = vm_create(&m->vm, g->kvm, g->w.plan->phys_bits, e);
 
+	if (r == 0 && g->epc_is_device && !cpuid_offers_sgx(m->vm.supported.entry, m->vm.supported.nent))
+		r = err_set(e, -ENODEV,
+			    "--sgx-epc: this host has EPC memory, but its KVM offers guests no SGX (kvm_intel.sgx=1 does)");
 	if (r == 0)
 		r = vm_add_slots(&m->vm, &m->gm, e);
 	return r < 0 ? r : hotplug_init_slots(m, e);

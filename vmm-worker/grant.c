@@ -20,6 +20,8 @@ void grant_init(struct grant *g)
 	g->kvm = g->kernel = g->initramfs = g->console = g->serial_file = g->plug = -1;
 	for (size_t i = 0; i < LIM_ZONES; i++)
 		g->zone[i] = -1;
+	for (size_t i = 0; i < LIM_EPC; i++)
+		g->epc[i] = -1;
 }
 
 static int *place_for(struct grant *g, const struct fd_tag *tag)
@@ -37,9 +39,11 @@ static int *place_for(struct grant *g, const struct fd_tag *tag)
 		return tag->index == 0 ? &g->serial_file : NULL;
 	case FD_ROLE_ZONE:
 		return tag->index < g->w.plan->n_zones ? &g->zone[tag->index] : NULL;
-	case FD_ROLE_DEVICE:    /* come by WK_DEVICE */
 	case FD_ROLE_PLUG:
 		return tag->index == 0 ? &g->plug : NULL;
+	case FD_ROLE_EPC:
+		return tag->index < g->w.plan->n_epc ? &g->epc[tag->index] : NULL;
+	case FD_ROLE_DEVICE:    /* come by WK_DEVICE */
 	case FD_ROLE_ZONE_FILE: /* files go to the worker as the zone's object, FD_ROLE_ZONE */
 		return NULL;
 	}
@@ -247,7 +251,25 @@ static int check_serial_file(const struct grant *g, struct err *e)
 	return check_regular(g->serial_file, O_WRONLY, "serial file", &size, e);
 }
 
-static int check_fds(const struct grant *g, struct err *e)
+/* What kind of device it is the kernel does not tell; that it can be mapped as EPC, the mapping shows. */
+static int check_epc(struct grant *g, size_t section, struct err *e)
+{
+	uint64_t len = g->w.plan->epc[section].at.len.v;
+	const char *id = g->w.plan->epc[section].id;
+	int fd = g->epc[section];
+	struct stat st;
+
+	if (fd < 0)
+		return err_set(e, -EPROTO, "EPC section %s: nothing came for it", id);
+	if (fstat(fd, &st) < 0)
+		return err_sys(e, -errno, "EPC section %s", id);
+	if (!S_ISCHR(st.st_mode) && !(S_ISREG(st.st_mode) && st.st_size >= 0 && (uint64_t)st.st_size >= len))
+		return err_set(e, -EBADF, "EPC section %s: neither a device nor a file of its size", id);
+	g->epc_is_device = g->epc_is_device || S_ISCHR(st.st_mode);
+	return check_mode(fd, O_RDWR, id, e);
+}
+
+static int check_fds(struct grant *g, struct err *e)
 {
 	const struct mem_plan *plan = g->w.plan;
 	uint64_t size;
@@ -267,6 +289,8 @@ static int check_fds(const struct grant *g, struct err *e)
 		r = check_plug(g, e);
 	for (size_t i = 0; r == 0 && i < plan->n_zones; i++)
 		r = check_zone(g->zone[i], &plan->zones[i], e);
+	for (size_t i = 0; r == 0 && i < plan->n_epc; i++)
+		r = check_epc(g, i, e);
 	return r;
 }
 
@@ -325,4 +349,6 @@ void grant_close_spent(struct grant *g)
 	for (size_t i = 0; i < g->w.plan->n_zones; i++)
 		if (!(grant_shared_zones(g) >> i & 1))
 			fd_cleanup(&g->zone[i]);
+	for (size_t i = 0; i < g->w.plan->n_epc; i++)
+		fd_cleanup(&g->epc[i]);
 }

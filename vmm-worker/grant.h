@@ -9,6 +9,8 @@ struct grant {
 	int initramfs, console, serial_file; /* -1: not granted */
 	int plug;                            /* to memsrv, where zones that it makes can grow */
 	int zone[LIM_ZONES];                 /* -1: none, for anonymous zones and zones without boot memory */
+	int epc[LIM_EPC];                    /* by EPC section */
+	bool epc_is_device;                  /* false: something stands in for it */
 	size_t n_connections;
 	int connection[LIM_DEVICES][WK_DEVICE_FDS]; /* of each device to its back-end; -1: taken */
 };
@@ -28,7 +30,9 @@ int grant_check_connection(const int fds[WK_DEVICE_FDS], struct err *e);
 /* Zones whose descriptors are passed on to back-ends. */
 uint64_t grant_shared_zones(const struct grant *g);
 
-/* Closes what the machine no longer needs once it is built: /dev/kvm, kernel, initramfs, zones (their mappings stay). */
+/* Closes what the machine no longer needs once it is built: /dev/kvm, kernel, initramfs, zones and EPC sections (their mappings
+ * stay).
+ */
 void grant_close_spent(struct grant *g);
 
 /* A console: a connected stream socket and nothing else. Also for WK_CONSOLE. */

@@ -33,7 +33,7 @@ void hotplug_init(struct machine *m, int plug_fd)
 
 int hotplug_init_slots(struct machine *m, struct err *e)
 {
-	unsigned first = (unsigned)m->gm.n, all = m->vm.max_slots;
+	unsigned first = (unsigned)(m->gm.n + m->gm.n_epc), all = m->vm.max_slots;
 
 	return hot_slots_init(&m->hotplug.slots, &m->gm, m->vm.fd, first, all > first ? all - first : 0, e);
 }

@@ -24,9 +24,13 @@ static void on_sigbus(int sig, siginfo_t *si, void *ucontext)
 
 	if (si->si_code <= 0 || !guestmem_owns(&ctx.m->gm, si->si_addr))
 		_exit(2);
-	snprintf(end.detail, sizeof(end.detail), "the host has no page for guest memory: %s",
-		 si->si_code == BUS_ADRERR ? "out of memory or huge pages, or the file behind a zone was cut"
-					   : "the page is broken");
+	if (epc_id_at(&ctx.m->gm, si->si_addr))
+		snprintf(end.detail, sizeof(end.detail), "EPC section %s: the host has no EPC page left for all of it",
+			 epc_id_at(&ctx.m->gm, si->si_addr));
+	else
+		snprintf(end.detail, sizeof(end.detail), "the host has no page for guest memory: %s",
+			 si->si_code == BUS_ADRERR ? "out of memory or huge pages, or the file behind a zone was cut"
+						   : "the page is broken");
 	if (!main_thread)
 		runctl_end(&ctx.m->run, &end);
 	if (atomic_load(&ctx.up)) {

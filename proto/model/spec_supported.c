@@ -57,13 +57,6 @@ static bool no_boot_memory(const struct vm_spec *s, struct txt *t)
 	return s->n_zones;
 }
 
-static bool epc(const struct vm_spec *s, struct txt *t)
-{
-	if (s->n_epc)
-		txt_set(t, "id=%s", shown(s->epc[0].id));
-	return s->n_epc;
-}
-
 /* The first device for which pred holds. */
 static bool device(const struct vm_spec *s, struct txt *t, bool (*pred)(const struct device_spec *d))
 {
@@ -147,7 +140,6 @@ static const struct {
      "leave hotplug_size out where all memory can be given at boot"},
     {"--disk, --net, --fs", device_hotplug, "a device beside memory with hotplug_size", "leave one of them out"},
     {"--memory-zone", no_boot_memory, "starting a guest without any memory", "give at least one zone a size"},
-    {"--sgx-epc", epc, "SGX EPC", "leave --sgx-epc out"},
     {"--disk", disk, "a disk without a back-end of its own", "start one on the image, and use vhost_user=on,socket=PATH"},
     {"--net", net, "a network device without a back-end of its own", "start one, and use vhost_user=on,socket=PATH"},
     {"--disk", long_queues, "a queue of more than 256 requests", "use queue_size=256"},

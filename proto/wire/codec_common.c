@@ -27,13 +27,14 @@ void codec_tags_get(struct codec *c, Pb__FdTag *const *in, size_t n, const struc
 		codec_fail(c, -EPROTO, "too many file descriptors");
 	CODEC_EACH(c, i, n)
 	{
-		enum fd_role role = codec_u32(c, in[i]->role, FD_ROLE_KVM, FD_ROLE_PLUG, "role of a file descriptor");
+		enum fd_role role = codec_u32(c, in[i]->role, FD_ROLE_KVM, FD_ROLE_EPC, "role of a file descriptor");
 		bool of_zone = role == FD_ROLE_ZONE || role == FD_ROLE_ZONE_FILE;
 
 		tags[i].role = role;
 		tags[i].index = (uint16_t)codec_u32(c, in[i]->index, 0,
 						    of_zone                  ? LIM_ZONES - 1
 						    : role == FD_ROLE_DEVICE ? LIM_DEVICES - 1
+						    : role == FD_ROLE_EPC    ? LIM_EPC - 1
 									     : 0,
 						    "index of a file descriptor");
 		for (size_t j = 0; j < i; j++)

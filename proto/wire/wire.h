@@ -29,6 +29,7 @@ enum fd_role {
 	FD_ROLE_ZONE_FILE,   /* index: zone; a file that the client opened for file= */
 	FD_ROLE_DEVICE,      /* index: device of the spec; a stream socket that the client connected to its back-end */
 	FD_ROLE_PLUG,        /* an end of the channel between worker and memsrv, wire/plug.h */
+	FD_ROLE_EPC,         /* index: EPC section; /dev/sgx_vepc, opened by the broker, one open for each section */
 };
 
 struct fd_tag {

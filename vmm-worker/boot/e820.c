@@ -76,6 +76,8 @@ size_t e820_build(const struct mem_plan *plan, struct pvh_memmap_entry *ret, siz
 	}
 	if (!low_done)
 		add_below_4g(&m, plan);
+	for (size_t i = 0; i < plan->n_epc; i++) /* above all RAM; neighbours become one entry */
+		add(&m, plan->epc[i].at.start.v, plan->epc[i].at.start.v + plan->epc[i].at.len.v, PVH_MEM_RESERVED);
 	return m.full ? 0 : m.n;
 }
 

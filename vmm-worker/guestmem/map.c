@@ -195,5 +195,5 @@ bool guestmem_owns(const struct guestmem *gm, const void *host)
 		if ((const uint8_t *)host >= h->host && (uint64_t)((const uint8_t *)host - h->host) < h->at.len.v)
 			return true;
 	}
-	return false;
+	return epc_id_at(gm, host) != NULL;
 }

@@ -24,6 +24,12 @@ struct gm_hot {
 	struct mem_blocks blocks;
 };
 
+/* An SGX EPC section: the guest's, by a KVM slot of its own, and nobody else's: access.h does not know it. */
+struct gm_epc {
+	gspan_t at;
+	uint8_t *host;
+};
+
 struct guestmem {
 	const struct mem_plan *plan; /* the caller's; must outlive this */
 	uint8_t *zone_at[LIM_ZONES]; /* NULL: a zone without boot memory */
@@ -31,6 +37,8 @@ struct guestmem {
 	struct gm_piece piece[PLAN_PIECES_MAX]; /* ascending guest address, as in the plan */
 	size_t n_hot;
 	struct gm_hot hot[GM_HOT_MAX];
+	size_t n_epc;
+	struct gm_epc epc[LIM_EPC]; /* in the plan's order */
 };
 
 /* Maps all zones of a plan that plan_check accepted. zone_fds[i] is the object of zone i, or -1 for BACKING_ANON; they stay the
@@ -46,7 +54,8 @@ int guestmem_populate(struct guestmem *gm, struct arena *a, place_progress_fn *p
  * page. */
 int guestmem_census(const struct guestmem *gm, struct arena *a, struct zone_report **ret_reports, size_t *ret_n, struct err *e);
 
-/* true if the host address lies in a zone's mapping: tells a SIGBUS on guest memory from a fault of our own. Async-signal-safe.
+/* true if the host address lies in a zone's or an EPC section's mapping: tells a SIGBUS on guest memory from a fault of our own.
+ * Async-signal-safe.
  */
 bool guestmem_owns(const struct guestmem *gm, const void *host);
 
@@ -67,3 +76,11 @@ void *hot_chunk(const struct guestmem *gm, gpa_t at, uint64_t *len);
 /* Private memory only. Pages for blocks, on the zone's nodes, all or none; and back to the host. Main thread. Negative errno. */
 int hot_populate(const struct gm_hot *h, struct mem_range r);
 int hot_drop(const struct gm_hot *h, struct mem_range r);
+
+/* --- epc.c --- */
+
+/* Maps the plan's EPC sections, and populates those that ask for it; fds[i] is section i's, and stays the caller's. After
+ * guestmem_map. */
+int epc_map(struct guestmem *gm, const int *fds, struct err *e);
+/* The id of the section whose mapping a host address lies in; NULL: none. Async-signal-safe. */
+const char *epc_id_at(const struct guestmem *gm, const void *host);

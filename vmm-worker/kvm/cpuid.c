@@ -12,6 +12,15 @@
 #define L7_EBX_SGX          (1u << 2)
 #define L7_ECX_SGX_LC       (1u << 30)
 #define L7_ECX_OSPKE        (1u << 4)
+#define LEAF_SGX            0x12u
+#define L12_EAX_SGX1        (1u << 0)
+#define L12_1_PROVISIONKEY  (1u << 4) /* of SECS.ATTRIBUTES: KVM gives it only to who holds /dev/sgx_provision */
+#define XFRM_X87_SSE        3u        /* always there */
+#define EPC_SECTION         1u        /* type of a sub-leaf */
+#define EPC_PROTECTED       1u        /* confidentiality and integrity */
+#define FEATURE_LOCKED      (1u << 0)
+#define FEATURE_SGX_LC      (1u << 17)
+#define FEATURE_SGX         (1u << 18)
 #define LEAF_ARAT           6u
 #define L6_EAX_ARAT         (1u << 2)
 #define X1_ECX_CMP_LEGACY   (1u << 1)
@@ -33,13 +42,26 @@ static const struct kvm_cpuid_entry2 *find(const struct kvm_cpuid_entry2 *e, siz
 	return NULL;
 }
 
+static const struct kvm_cpuid_entry2 *find_index(const struct kvm_cpuid_entry2 *e, size_t n, uint32_t function, uint32_t index)
+{
+	for (size_t i = 0; i < n; i++)
+		if (e[i].function == function && e[i].index == index)
+			return &e[i];
+	return NULL;
+}
+
+static bool has_epc(const struct cpuid_want *w)
+{
+	return w->plan && w->plan->n_epc;
+}
+
 /* Leaves that say nothing true about this guest, or that are written anew below. */
 static bool dropped(uint32_t function)
 {
 	switch (function) {
 	case 0x0a:       /* performance monitoring */
 	case 0x0b:       /* topology: below */
-	case 0x12:       /* SGX */
+	case LEAF_SGX:   /* below, with EPC */
 	case 0x1a:       /* hybrid cores */
 	case 0x1c:       /* last branch records */
 	case 0x1f:       /* topology: below */
@@ -79,6 +101,10 @@ static void edit(struct kvm_cpuid_entry2 *e, const struct cpuid_want *w, uint32_
 	uint32_t logical = threads_per_package(t);
 
 	switch (e->function) {
+	case 0x0:
+		if (has_epc(w) && e->eax < LEAF_SGX)
+			e->eax = LEAF_SGX;
+		break;
 	case 0x1:
 		e->ebx = (e->ebx & (L1_EBX_CLFLUSH | 0xffu)) | apic_id << 24 | ((1u << topology_package_shift(t)) & 0xffu) << 16;
 		e->ecx &= ~(L1_ECX_VMX | L1_ECX_PDCM | L1_ECX_OSXSAVE | L1_ECX_TSC_DEADLINE);
@@ -94,8 +120,8 @@ static void edit(struct kvm_cpuid_entry2 *e, const struct cpuid_want *w, uint32_
 		break;
 	case 0x7:
 		if (e->index == 0) {
-			e->ebx &= ~L7_EBX_SGX;
-			e->ecx &= ~(L7_ECX_SGX_LC | L7_ECX_OSPKE);
+			e->ebx &= has_epc(w) ? ~0u : ~L7_EBX_SGX;
+			e->ecx &= has_epc(w) ? ~L7_ECX_OSPKE : ~(L7_ECX_OSPKE | L7_ECX_SGX_LC);
 		}
 		break;
 	case 0x80000001:
@@ -167,6 +193,43 @@ static void put_amd_topology(struct out *o, const struct topology *t, uint32_t a
 					 .ecx = ((package * t->dies + die) & 0xffu) | ((t->dies - 1) & 7u) << 8});
 }
 
+/* Intel SDM 2A, CPUID leaf 12H; 3D, 36.7. Sub-leaves 0 and 1 are what KVM allows enclaves, 2 and up the sections, the last one
+ * says that there are no more. */
+static void put_sgx(struct out *o, const struct kvm_cpuid_entry2 *host, size_t n, const struct mem_plan *plan)
+{
+	struct kvm_cpuid_entry2 e[2] = {{.function = LEAF_SGX, .index = 0}, {.function = LEAF_SGX, .index = 1}};
+	uint32_t index = 0;
+
+	if (cpuid_offers_sgx(host, n)) {
+		const struct kvm_cpuid_entry2 *attributes = find_index(host, n, LEAF_SGX, 1);
+		const struct kvm_cpuid_entry2 *xcr0 = find_index(host, n, 0xd, 0);
+
+		e[0] = *find_index(host, n, LEAF_SGX, 0);
+		if (attributes)
+			e[1] = *attributes;
+		e[1].eax &= ~L12_1_PROVISIONKEY;
+		/* Enclaves cannot have more extended state than the guest. */
+		e[1].ecx &= (xcr0 ? xcr0->eax : 0) | XFRM_X87_SSE;
+		e[1].edx &= xcr0 ? xcr0->edx : 0;
+	}
+	for (; index < 2; index++) {
+		e[index].flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX;
+		put(o, e[index]);
+	}
+	for (size_t i = 0; i < plan->n_epc; i++) {
+		uint64_t start = plan->epc[i].at.start.v, len = plan->epc[i].at.len.v;
+
+		put(o, (struct kvm_cpuid_entry2){.function = LEAF_SGX,
+						 .index = index++,
+						 .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX,
+						 .eax = ((uint32_t)start & 0xfffff000u) | EPC_SECTION,
+						 .ebx = (uint32_t)(start >> 32) & 0xfffffu,
+						 .ecx = ((uint32_t)len & 0xfffff000u) | EPC_PROTECTED,
+						 .edx = (uint32_t)(len >> 32) & 0xfffffu});
+	}
+	put(o, (struct kvm_cpuid_entry2){.function = LEAF_SGX, .index = index, .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX});
+}
+
 size_t cpuid_build(const struct kvm_cpuid_entry2 *host, size_t n, const struct cpuid_want *want, struct kvm_cpuid_entry2 *ret)
 {
 	const struct kvm_cpuid_entry2 *basic = find(host, n, 0), *x1 = find(host, n, 0x80000001);
@@ -186,6 +249,8 @@ size_t cpuid_build(const struct kvm_cpuid_entry2 *host, size_t n, const struct c
 		put_topology(&o, 0x1f, &want->topology, apic_id);
 	if (x1 && (x1->ecx & X1_ECX_TOPOEXT))
 		put_amd_topology(&o, &want->topology, apic_id);
+	if (has_epc(want))
+		put_sgx(&o, host, n, want->plan);
 	return o.full ? 0 : o.n;
 }
 
@@ -194,4 +259,20 @@ uint8_t cpuid_phys_bits(const struct kvm_cpuid_entry2 *host, size_t n)
 	const struct kvm_cpuid_entry2 *e = find(host, n, 0x80000008);
 
 	return e ? (uint8_t)(e->eax & 0xff) : 36;
+}
+
+bool cpuid_offers_sgx(const struct kvm_cpuid_entry2 *host, size_t n)
+{
+	const struct kvm_cpuid_entry2 *features = find_index(host, n, 7, 0), *sgx = find_index(host, n, LEAF_SGX, 0);
+
+	return features && (features->ebx & L7_EBX_SGX) && sgx && (sgx->eax & L12_EAX_SGX1);
+}
+
+uint64_t cpuid_feature_control(const struct kvm_cpuid_entry2 *table, size_t n)
+{
+	const struct kvm_cpuid_entry2 *features = find_index(table, n, 7, 0);
+
+	if (!features || !(features->ebx & L7_EBX_SGX))
+		return 0;
+	return FEATURE_LOCKED | FEATURE_SGX | (features->ecx & L7_ECX_SGX_LC ? FEATURE_SGX_LC : 0);
 }

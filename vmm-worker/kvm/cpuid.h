@@ -3,6 +3,7 @@
 #pragma once
 #include "bulkhead/base.h"
 #include "kvm/topology.h"
+#include "model/mem_plan.h"
 
 #include <linux/kvm.h>
 
@@ -12,7 +13,8 @@ struct cpuid_want {
 	struct topology topology;
 	uint32_t vcpu;
 	uint8_t phys_bits;
-	bool tsc_deadline; /* KVM_CAP_TSC_DEADLINE_TIMER is there */
+	bool tsc_deadline;           /* KVM_CAP_TSC_DEADLINE_TIMER is there */
+	const struct mem_plan *plan; /* for its EPC sections; NULL: there are none */
 };
 
 /* Writes the table of one vCPU to ret (CPUID_MAX entries). host: KVM_GET_SUPPORTED_CPUID's n entries. Returns the number of
@@ -21,3 +23,10 @@ size_t cpuid_build(const struct kvm_cpuid_entry2 *host, size_t n, const struct c
 
 /* Guest-physical address bits that KVM offers, out of the same table. */
 uint8_t cpuid_phys_bits(const struct kvm_cpuid_entry2 *host, size_t n);
+
+/* true if KVM lets guests use SGX. */
+bool cpuid_offers_sgx(const struct kvm_cpuid_entry2 *host, size_t n);
+
+/* What firmware would have put into IA32_FEATURE_CONTROL for a guest that sees this table: SGX switched on, and locked. 0:
+ * nothing to say. */
+uint64_t cpuid_feature_control(const struct kvm_cpuid_entry2 *table, size_t n);

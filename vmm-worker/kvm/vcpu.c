@@ -32,11 +32,12 @@
 #define MISC_FAST_STRING  0x1u
 #define MSR_MTRR_DEF_TYPE 0x2ffu
 #define MTRR_ENABLED_WB   0x806u
+#define MSR_FEATURE_CTL   0x3au
 
 static int set_cpuid(struct vcpu *v, struct err *e)
 {
 	struct machine *m = v->m;
-	struct cpuid_want want = {m->topology, v->id, m->gm.plan->phys_bits, m->vm.tsc_deadline};
+	struct cpuid_want want = {m->topology, v->id, m->gm.plan->phys_bits, m->vm.tsc_deadline, m->gm.plan};
 	struct cpuid_table table = {0};
 
 	table.nent = (uint32_t)cpuid_build(m->vm.supported.entry, m->vm.supported.nent, &want, table.entry);
@@ -44,6 +45,7 @@ static int set_cpuid(struct vcpu *v, struct err *e)
 		return err_set(e, -E2BIG, "vCPU %u: its CPUID table is full", v->id);
 	if (ioctl(v->fd, KVM_SET_CPUID2, &table) < 0)
 		return err_sys(e, -errno, "vCPU %u: KVM refuses its CPUID", v->id);
+	v->feature_control = cpuid_feature_control(table.entry, table.nent);
 	return 0;
 }
 
@@ -58,14 +60,17 @@ _Static_assert(offsetof(struct one_msr, entry) == sizeof(struct kvm_msrs), "the 
 /* What firmware would have left in MSRs. A KVM that does not know one of them has its own idea, which will do. */
 static void set_msrs(struct vcpu *v)
 {
-	static const struct kvm_msr_entry wanted[] = {
+	const struct kvm_msr_entry wanted[] = {
 	    {.index = MSR_MISC_ENABLE, .data = MISC_FAST_STRING},
 	    {.index = MSR_MTRR_DEF_TYPE, .data = MTRR_ENABLED_WB},
+	    {.index = MSR_FEATURE_CTL, .data = v->feature_control},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(wanted); i++) {
 		struct one_msr one = {.nmsrs = 1, .entry = wanted[i]};
 
+		if (!wanted[i].data)
+			continue;
 		ioctl(v->fd, KVM_SET_MSRS, &one);
 	}
 }

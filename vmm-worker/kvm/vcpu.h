@@ -16,6 +16,7 @@ struct vcpu {
 	int fd;
 	struct kvm_run *run;
 	const struct affinity_spec *affinity; /* NULL: anywhere; the grant's */
+	uint64_t feature_control; /* IA32_FEATURE_CONTROL as firmware leaves it; 0: nothing in it */
 	int tid;                              /* written by the thread before it first parks */
 	int start_error;                      /* the same: 0, or why the thread cannot run */
 	struct err start_why;

@@ -23,5 +23,5 @@ struct vm {
 /* kvm_fd stays the caller's and is not needed any more afterwards. phys_bits: the plan's. */
 int vm_create(struct vm *vm, int kvm_fd, uint8_t phys_bits, struct err *e);
 
-/* slots.c: one memory slot per piece of the plan, slot number = piece number. */
+/* slots.c: one memory slot per piece of the plan, slot number = piece number, and behind them one for each EPC section. */
 int vm_add_slots(const struct vm *vm, const struct guestmem *gm, struct err *e);
