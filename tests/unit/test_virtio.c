@@ -192,7 +192,7 @@ static void notify(unsigned queue)
 static int setup(void **state)
 {
 	static struct vm_spec s;
-	struct virtio_config config;
+	struct virtio_config config = {0};
 	struct err e = {0};
 	struct virtq q;
 
