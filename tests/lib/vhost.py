@@ -69,6 +69,7 @@ class Backend:
                     continue
                 # GET_INFLIGHT_FD needs a descriptor: leave it out of the protocol to use a device.
                 answer = {GET_FEATURES: u64(FEATURES), GET_PROTOCOL: u64(self.protocol), QUEUE_NUM: u64(4), SLOTS: u64(16),
+                          STOP_RING: payload[:4] + bytes(4),
                           GET_CONFIG: payload[:12] + u64(2048) + payload[20:]}.get(request, u64(0) if flags & 8 else None)
                 if answer is not None:
                     c.sendall(struct.pack('<III', request, 5, len(answer)) + answer)
