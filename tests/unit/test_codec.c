@@ -234,12 +234,6 @@ static void test_reports_and_ends(void **state)
 	assert_string_equal(r.vms[0].zones[0].id, "mem0");
 	assert_int_equal(r.vms[0].zones[0].nodes[1].node, NODE_ABSENT);
 	assert_string_equal(r.vms[0].isolation, "full");
-	assert_int_equal(r.vms[0].n_epc, 1);
-	assert_string_equal(r.vms[0].epc[0].id, "epc0");
-	assert_true(r.vms[0].epc[0].size == 64 * MiB && r.vms[0].epc[0].guest_numa_id == UINT32_MAX);
-	assert_int_equal(r.vms[0].n_affinity, 1);
-	assert_true(r.vms[0].affinity[0].by_default && nodeset_has(&r.vms[0].affinity[0].host_cpus, 1023));
-	assert_true(!r.vms[1].n_epc && !r.vms[1].n_affinity);
 	assert_true(r.vms[0].has_end && !r.vms[1].has_end);
 	assert_null(r.vms[1].isolation);
 
@@ -334,7 +328,6 @@ static void test_refused(void **state)
 	    {"tag without fd", CTL_CONSOLE, 0, "\x0a\x01x\x2a\x02\x08\x04", 7},
 	    {"role 0", CTL_CONSOLE, 1, "\x0a\x01x\x2a\x00", 5},
 	    {"role 11", CTL_CONSOLE, 1, "\x0a\x01x\x2a\x02\x08\x0b", 7},
-	    {"EPC section 16", CTL_CONSOLE, 1, "\x0a\x01x\x2a\x04\x08\x0a\x10\x10", 9},
 	    {"new size without resize", CTL_INFO, 0, "\x0a\x01x\x38\x05", 5},
 	    {"zone without resize", CTL_INFO, 0, "\x0a\x01x\x32\x01z", 6},
 	    {"resize of no VM", CTL_RESIZE, 0, "\x38\x05", 2},
