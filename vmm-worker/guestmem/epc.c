@@ -53,7 +53,7 @@ int epc_map(struct guestmem *gm, const int *fds, struct err *e)
 		struct gm_epc s = {.at = plan->epc[i].at};
 		int r = map_section(plan, i, fds[i], &s.host, e);
 
-		if (r < 0)
+		if (r < 0 || !s.host)
 			return r;
 		gm->epc[gm->n_epc++] = s;
 		if (plan->epc[i].prefault)
