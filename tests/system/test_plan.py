@@ -190,7 +190,9 @@ def sgx():
     assert [(e['epc'], e['start'], e['len']) for e in entries(doc, 'epc')] == [
         ('epc0', 4 * G, 32 * M), ('epc1', 4 * G + 32 * M, 64 * M), ('epc2', 4 * G + 96 * M, 32 * M)]
     assert [s['guest_numa_id'] for s in doc['plan']['sgx_epc']] == [1, 0, 1]
-    assert any('not in this version' in w['reason'] for w in levels(doc, 'warning'))
+    assert levels(doc, 'warning') == []
+    p = run('plan', '--sgx-epc', 'id=epc0,size=32M', '--host', LAPTOP)
+    assert p.returncode == 2 and 'no SGX for guests' in p.stderr, p.stderr
 
 
 def segments():

@@ -140,6 +140,65 @@ static void roles(void **state)
 	refused("kernel");
 }
 
+static void want_epc(struct wk_msg *m, int *fds, void *arg)
+{
+	struct mem_plan *plan = m->u.grant.plan;
+	int fd = *(int *)arg;
+	size_t at = plan->n_windows;
+
+	/* Behind RAM, in front of the 64-bit PCI window. */
+	plan->n_epc = 1;
+	memcpy(plan->epc[0].id, "enclaves", sizeof("enclaves"));
+	plan->epc[0].at = gspan(4 * GiB, MiB);
+	for (; at > 0 && plan->windows[at - 1].kind == WINDOW_PCI64; at--) {
+		plan->windows[at] = plan->windows[at - 1];
+		plan->windows[at].at.start.v += 4 * GiB; /* room for it */
+		plan->windows[at].at.len.v -= 4 * GiB;
+	}
+	plan->windows[at] = (struct plan_window){WINDOW_EPC, 0, plan->epc[0].at};
+	plan->n_windows++;
+	if (fd < 0)
+		return;
+	m->u.grant.tags[m->u.grant.n_tags] = (struct fd_tag){FD_ROLE_EPC, 0};
+	fds[m->u.grant.n_tags++] = fd;
+}
+
+static void set_epc_unasked(struct wk_msg *m, int *fds, void *arg)
+{
+	m->u.grant.tags[m->u.grant.n_tags] = (struct fd_tag){FD_ROLE_EPC, 0};
+	fds[m->u.grant.n_tags++] = fds[1];
+}
+
+/* EPC comes as a device, or as a file that is long enough; for writing. */
+static void epc(void **state)
+{
+	int fd = memfd_create("epc", MFD_CLOEXEC), none = -1, tmp;
+
+	grant_spoiled((struct machine_wish){0}, set_epc_unasked, NULL);
+	refused("no place");
+	grant_spoiled((struct machine_wish){0}, want_epc, &none);
+	refused("EPC section enclaves: nothing came");
+	assert_int_equal(ftruncate(fd, MiB - 4096), 0);
+	grant_spoiled((struct machine_wish){0}, want_epc, &fd);
+	refused("neither a device nor a file of its size");
+	tmp = open("/dev/null", O_RDWR | O_CLOEXEC);
+	grant_spoiled((struct machine_wish){0}, want_epc, &tmp);
+	refused("EPC section enclaves: cannot map");
+	close(tmp);
+	tmp = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+	grant_spoiled((struct machine_wish){0}, want_epc, &tmp);
+	refused("wrong direction");
+	close(tmp);
+	close(fd);
+	if (access("/dev/sgx_vepc", F_OK) == 0)
+		return;
+	/* It can be mapped, but KVM here has no SGX: no guest with EPC that it cannot use. */
+	tmp = open("/dev/zero", O_RDWR | O_CLOEXEC);
+	grant_spoiled((struct machine_wish){0}, want_epc, &tmp);
+	refused("KVM offers guests no SGX");
+	close(tmp);
+}
+
 static void pin_to_nowhere(struct wk_msg *m, int *fds, void *arg)
 {
 	static struct affinity_spec affinity;
@@ -299,6 +358,7 @@ const struct CMUnitTest tests_wrong[] = {
     cmocka_unit_test(huge_zone),
     cmocka_unit_test(not_kvm),
     cmocka_unit_test(roles),
+    cmocka_unit_test(epc),
     cmocka_unit_test(no_such_host_cpu),
     cmocka_unit_test(bad_plan),
     cmocka_unit_test(kernels),

@@ -7,12 +7,15 @@
 
 #include <asm/bootparam.h>
 #include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -69,6 +72,23 @@ static void map_of_two_zones_over_the_hole(void **state)
 	assert_true(e820_low_end(&plan) == 3 * GiB);
 	assert_int_equal(e820_build(&plan, e, n - 1), 0);
 	assert_int_equal(e820_build(&plan, e, n), n);
+}
+
+/* The sections are one region above all RAM, and reserved: no kernel takes them for its own. */
+static void map_of_epc(void **state)
+{
+	static struct vm_spec s;
+	struct pvh_memmap_entry e[E820_MAX];
+	size_t n;
+
+	s = (struct vm_spec){.memory = {.given = true, .has_size = true, .o.size = 5 * GiB},
+			     .n_epc = 2,
+			     .epc = {{"a", true, 64 * MiB, TRI_UNSET}, {"b", true, 12 * KiB, TRI_ON}}};
+	fix_plan(&s, &plan);
+	n = e820_build(&plan, e, E820_MAX);
+	assert_true(n > 2);
+	check_entry(&e[n - 2], 4 * GiB, 6 * GiB, PVH_MEM_RAM);
+	check_entry(&e[n - 1], 6 * GiB, 6 * GiB + 64 * MiB + 12 * KiB, PVH_MEM_RESERVED);
 }
 
 /* However small the zones are: every byte of every piece is RAM in the map or in the legacy area, and nothing overlaps. */
@@ -397,10 +417,55 @@ static void accesses(void **state)
 	assert_false(guestmem_owns(&gm, gm.zone_at[0] - 1));
 }
 
+/* EPC memory is the guest's alone: mapped, known as guest memory to who reports a fault, and out of reach for device models. */
+static void epc_is_no_ram(void **state)
+{
+	static struct vm_spec s;
+	int none[LIM_ZONES], fds[LIM_EPC];
+	uint64_t len = 1;
+
+	memset(none, 0xff, sizeof(none));
+	s = (struct vm_spec){.memory = {.given = true, .has_size = true, .o.size = 64 * MiB},
+			     .n_epc = 2,
+			     .epc = {{"a", true, 4 * MiB, TRI_ON}, {"b", true, 8 * KiB, TRI_UNSET}}};
+	fix_plan(&s, &plan);
+	memset(&gm, 0, sizeof(gm));
+	assert_int_equal(guestmem_map(&gm, &plan, none, NULL), 0);
+	for (size_t i = 0; i < 2; i++) {
+		fds[i] = memfd_create("epc", MFD_CLOEXEC);
+		assert_int_equal(ftruncate(fds[i], (off_t)plan.epc[i].at.len.v), 0);
+	}
+	assert_int_equal(epc_map(&gm, fds, NULL), 0);
+	assert_int_equal(gm.n_epc, 2);
+	for (size_t i = 0; i < 2; i++) {
+		struct stat st;
+		uint8_t byte = 0;
+
+		assert_true(gm.epc[i].at.start.v == plan.epc[i].at.start.v);
+		assert_string_equal(epc_id_at(&gm, gm.epc[i].host + plan.epc[i].at.len.v - 1), plan.epc[i].id);
+		assert_null(epc_id_at(&gm, gm.epc[i].host + plan.epc[i].at.len.v));
+		assert_null(epc_id_at(&gm, gm.epc[i].host - 1));
+		assert_true(guestmem_owns(&gm, gm.epc[i].host));
+		assert_null(gm_chunk(&gm, plan.epc[i].at.start, &len));
+		assert_false(gm_is_ram(&gm, plan.epc[i].at.start, 1));
+		gm.epc[i].host[4096] = 0x5a; /* the object itself, no copy of it */
+		assert_int_equal(pread(fds[i], &byte, 1, 4096), 1);
+		assert_int_equal(byte, 0x5a);
+		assert_int_equal(fstat(fds[i], &st), 0);
+		/* prefault: all of it is there; otherwise only what was touched, with what the file system adds to it */
+		assert_true((uint64_t)st.st_blocks * 512 == (i == 0 ? plan.epc[i].at.len.v : 4 * KiB));
+		close(fds[i]);
+	}
+	fds[0] = open("/dev/null", O_RDWR | O_CLOEXEC);
+	assert_int_equal(epc_map(&gm, fds, NULL), -ENODEV);
+	close(fds[0]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(map_of_two_zones_over_the_hole),
+	    cmocka_unit_test(map_of_epc),
 	    cmocka_unit_test(map_covers_the_plan),
 	    cmocka_unit_test(bzimage),
 	    cmocka_unit_test(bzimage_elsewhere),
@@ -409,6 +474,7 @@ int main(void)
 	    cmocka_unit_test(pvh),
 	    cmocka_unit_test(spoiled_files),
 	    cmocka_unit_test(accesses),
+	    cmocka_unit_test(epc_is_no_ram),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -203,6 +203,88 @@ static void caches(void **state)
 	assert_int_equal((leaf(0x8000001d, 3)->eax >> 14) & 0xfff, 7);
 }
 
+/* Two sections over 4 GiB and 64 GiB, with every bit that has a place of its own. */
+static const struct mem_plan with_epc = {
+    .n_epc = 2, .epc = {{.at = {{0x0f0123456000}, {0x000200789000}}}, {.at = {{0x0f03239df000}, {0x1000}}}}};
+
+static void build_sgx(const struct kvm_cpuid_entry2 *offered, size_t n, const struct mem_plan *plan)
+{
+	struct cpuid_want want = {.topology = topology_of(0, 0, 0, 0, 1), .phys_bits = 46, .plan = plan};
+
+	n_out = cpuid_build(offered, n, &want, out);
+	assert_int_not_equal(n_out, 0);
+}
+
+static void check_section(uint32_t index, uint32_t eax, uint32_t ebx, uint32_t ecx, uint32_t edx)
+{
+	const struct kvm_cpuid_entry2 *e = leaf(0x12, index);
+
+	assert_non_null(e);
+	assert_int_equal(e->flags, KVM_CPUID_FLAG_SIGNIFCANT_INDEX);
+	assert_int_equal(e->eax, eax);
+	assert_int_equal(e->ebx, ebx);
+	assert_int_equal(e->ecx, ecx);
+	assert_int_equal(e->edx, edx);
+}
+
+static void epc_sections(void **state)
+{
+	static struct kvm_cpuid_entry2 offer[] = {
+	    {.function = 0x0, .eax = 0x1b},
+	    {.function = 0x7, .index = 0, .flags = 1, .ebx = 1u << 2 | 1u << 18, .ecx = 1u << 30 | 1u << 2},
+	    {.function = 0xd, .index = 0, .flags = 1, .eax = 0x207, .edx = 0x100},
+	    {.function = 0x12, .index = 0, .flags = 1, .eax = 3, .ebx = 1, .edx = 0x381f},
+	    {.function = 0x12, .index = 1, .flags = 1, .eax = 0x36, .ecx = 0xffffffff, .edx = 0xffffffff},
+	};
+
+	assert_true(cpuid_offers_sgx(offer, ARRAY_LEN(offer)));
+	build_sgx(offer, ARRAY_LEN(offer), &with_epc);
+	assert_int_equal(leaf(0, 0)->eax, 0x1b);
+	assert_int_equal(leaf(7, 0)->ebx, 1u << 2 | 1u << 18);
+	assert_int_equal(leaf(7, 0)->ecx, 1u << 30 | 1u << 2);
+	check_section(0, 3, 1, 0, 0x381f);
+	check_section(1, 0x26, 0, 0x207, 0x100); /* no PROVISIONKEY, and no state that the guest has not */
+	check_section(2, 0x23456001, 0x0f01, 0x00789001, 2);
+	check_section(3, 0x239df001, 0x0f03, 0x00001001, 0);
+	check_section(4, 0, 0, 0, 0);
+	assert_null(leaf(0x12, 5));
+	assert_true(cpuid_feature_control(out, n_out) == (1u | 1u << 17 | 1u << 18));
+	offer[1].ecx = 0;
+	build_sgx(offer, ARRAY_LEN(offer), &with_epc);
+	assert_true(cpuid_feature_control(out, n_out) == (1u | 1u << 18)); /* no launch control here */
+	offer[1].ecx = 1u << 30;
+
+	/* Without a section nothing of it is to be seen. */
+	build_sgx(offer, ARRAY_LEN(offer), &(struct mem_plan){0});
+	assert_null(leaf(0x12, 0));
+	assert_null(leaf(0x12, 2));
+	assert_int_equal(leaf(7, 0)->ebx, 1u << 18);
+	assert_int_equal(leaf(7, 0)->ecx & (1u << 30), 0);
+	assert_true(cpuid_feature_control(out, n_out) == 0);
+
+	/* SGX1 is what makes it SGX. */
+	offer[3].eax = 0;
+	assert_false(cpuid_offers_sgx(offer, ARRAY_LEN(offer)));
+	offer[3].eax = 3;
+	assert_false(cpuid_offers_sgx(offer, 3));
+}
+
+/* A stand-in on a host without SGX: the sections can be found, the feature is not claimed. */
+static void epc_without_sgx(void **state)
+{
+	static const struct kvm_cpuid_entry2 offer[] = {{.function = 0x0, .eax = 0xd},
+							{.function = 0x7, .index = 0, .flags = 1, .ebx = 1u << 18}};
+
+	build_sgx(offer, ARRAY_LEN(offer), &with_epc);
+	assert_int_equal(leaf(0, 0)->eax, 0x12);
+	assert_int_equal(leaf(7, 0)->ebx, 1u << 18);
+	check_section(0, 0, 0, 0, 0);
+	check_section(1, 0, 0, 0, 0);
+	check_section(2, 0x23456001, 0x0f01, 0x00789001, 2);
+	check_section(4, 0, 0, 0, 0);
+	assert_true(cpuid_feature_control(out, n_out) == 0);
+}
+
 static void full_table(void **state)
 {
 	static struct kvm_cpuid_entry2 many[CPUID_MAX];
@@ -224,9 +306,10 @@ static void phys_bits(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(flat_ids), cmocka_unit_test(packages_in_nodes), cmocka_unit_test(ids_with_holes),
-	    cmocka_unit_test(features), cmocka_unit_test(hidden_leaves),     cmocka_unit_test(topology_leaves),
-	    cmocka_unit_test(caches),   cmocka_unit_test(full_table),        cmocka_unit_test(phys_bits),
+	    cmocka_unit_test(flat_ids),     cmocka_unit_test(packages_in_nodes), cmocka_unit_test(ids_with_holes),
+	    cmocka_unit_test(features),     cmocka_unit_test(hidden_leaves),     cmocka_unit_test(topology_leaves),
+	    cmocka_unit_test(caches),       cmocka_unit_test(full_table),        cmocka_unit_test(phys_bits),
+	    cmocka_unit_test(epc_sections), cmocka_unit_test(epc_without_sgx),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
