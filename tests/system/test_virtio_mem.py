@@ -187,9 +187,9 @@ with Broker() as b:
             t.equal(pool.free(), free, 'huge: the pool is as before')
     with t.part('an empty pool'), HugePool(64) as pool:
         c = started(b, 'poor', '--memory', 'size=0,hotplug_method=virtio-mem', '--memory-zone', 'id=low,size=64M', 
-                    'id=mem0,size=0,hugepages=on,hugepage_size=2M,hotplug_size=512M')
+                    'id=mem0,size=0,hugepages=on,hugepage_size=2M,hotplug_size=4G')
         at = devices(c)[0]['at']
-        p = b('resize-zone', 'poor', 'mem0', '512M', '--no-wait')
+        p = b('resize-zone', 'poor', 'mem0', '4G', '--no-wait')
         t.ok(p.returncode == 1 and 'huge pages of 2' in p.stderr and 'mem0' in p.stderr, 'more than the pool has is refused before the guest is asked', p.stderr)
         b('resize-zone', 'poor', 'mem0', '64M', '--no-wait', check=0)
         until(lambda: devices(c)[0]['requested'] == 64 * MiB, 'the guest is told')
