@@ -1,4 +1,4 @@
-/* Making what a VM consists of. Nothing here waits: each step sends and returns, the answer comes to supervise.c. */
+/* Making what a VM consists of. Nothing here waits: each step sends and returns, the answer comes to hear_*.c. */
 #include "epc.h"
 #include "vm.h"
 
@@ -39,7 +39,7 @@ static int promise(struct vm *vm, struct err *e)
 	return r < 0 ? r : ledger_promise(&b->ledger, &b->facts, &vm->plan, &vm->promise, e);
 }
 
-static int spawn(struct helper *h, source_fn *ready, uint64_t patience_ms, struct err *e)
+static int spawn(struct helper *h, uint64_t patience_ms, struct err *e)
 {
 	struct vm *vm = h->vm;
 	struct child c;
@@ -54,7 +54,7 @@ static int spawn(struct helper *h, source_fn *ready, uint64_t patience_ms, struc
 		return r;
 	close(c.pidfd); /* its end comes as an exit notice */
 	*h = (struct helper){.vm = vm, .kind = h->kind, .pid = c.pid, .until = now_ms() + patience_ms};
-	r = loop_add(&vm->b->loop, &h->src, c.channel, EPOLLIN, ready, e);
+	r = loop_add(&vm->b->loop, &h->src, c.channel, EPOLLIN, helper_ready, e);
 	if (r < 0)
 		close(c.channel); /* it ends by that */
 	return r;
@@ -96,13 +96,13 @@ int vm_bring_up(struct vm *vm, bool start, struct err *e)
 	if (r == 0)
 		r = promise(vm, e);
 	if (r == 0 && needs_memsrv && !vm->memsrv.pid) {
-		r = spawn(&vm->memsrv, memsrv_ready, VM_MEMSRV_SILENCE_MS, e);
+		r = spawn(&vm->memsrv, VM_MEMSRV_SILENCE_MS, e);
 		if (r == 0)
 			r = send_plan(vm, e);
 	}
 	/* At once, so that its namespaces and its start overlap with the making of zones. */
 	if (r == 0)
-		r = spawn(&vm->worker, worker_ready, VM_WORKER_SETUP_MS, e);
+		r = spawn(&vm->worker, VM_WORKER_SETUP_MS, e);
 	if (r < 0)
 		return r;
 	if (needs_memsrv && !vm->zones_ready)

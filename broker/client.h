@@ -41,7 +41,9 @@ void client_reply(struct client *c, uint32_t serial, int code, const char *text)
 void client_send_reply(struct client *c, const struct ctl_reply *r);
 void client_send_event(struct client *c, const struct ctl_event *ev);
 
-/* Every client that waits for one of these operations (bit 1u << CTL_x) on this VM: success comes with the VM's facts. */
+#define OPS(op) (1u << (op))
+
+/* Every client that waits for one of these operations (OPS(CTL_x) | ...) on this VM: success comes with the VM's facts. */
 void clients_answer(struct broker *b, const struct vm *vm, unsigned ops, int code, const char *text);
 void clients_tell(struct broker *b, const struct vm *vm, const struct ctl_event *ev);
 /* The VM is gone: nobody watches it any more. */

@@ -3,49 +3,11 @@
 #include "vm.h"
 
 #include "client.h"
-#include "log.h"
-
 
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/socket.h>
-
-#define OPS(op) (1u << (op))
-
-void helper_hang_up(struct helper *h)
-{
-	struct broker *b = h->vm->b;
-	int fd = loop_remove(&b->loop, &h->src);
-
-	closer_close(&b->closer, &fd, h->vm->owner);
-}
-
-void helper_kill(struct helper *h)
-{
-	struct err e = {0};
-
-	if (!h->pid)
-		return;
-	h->killed = true;
-	h->until = now_ms() + VM_STOP_MS;
-	if (spawner_kill(&h->vm->b->spawner, h->kind, h->vm->slot, &e) < 0)
-		log_line("VM %s: %s", h->vm->name, e.text);
-}
-
-void helper_end(struct helper *h)
-{
-	struct vm *vm = h->vm;
-
-	if (!h->pid || h->asked)
-		return;
-	h->asked = true;
-	h->until = now_ms() + VM_STOP_MS;
-	if (h->kind == CHILD_WORKER && vm->ready)
-		vm_send_worker(vm, &(struct wk_msg){.op = WK_STOP}, NULL, 0);
-	else
-		helper_hang_up(h); /* the end of its channel is the end of it */
-}
 
 static void tell_end(struct vm *vm)
 {

@@ -3,9 +3,7 @@
 #include "broker.h"
 #include "devices.h"
 #include "grow.h"
-
-#include "wire/memsrv.h"
-#include "wire/worker.h"
+#include "helper.h"
 
 #define VM_MEMSRV_SILENCE_MS 30000u /* memsrv makes no progress */
 #define VM_WORKER_SETUP_MS   30000u /* worker makes no progress before READY */
@@ -14,18 +12,6 @@
 #define VM_QUERY_MS          10000u /* info waits for page counts: 0.3 s per GiB of 4 KiB pages, much more under emulation */
 #define VM_RESETS_MAX        32u    /* in VM_RESETS_MS: then it is not a reset any more but a loop */
 #define VM_RESETS_MS         10000u
-
-/* A child process of this VM. */
-struct helper {
-	struct source src; /* the channel */
-	struct vm *vm;
-	enum child_kind kind;
-	pid_t pid;      /* 0: there is none */
-	bool asked;     /* to end */
-	bool killed;    /* by us */
-	unsigned owed;  /* page counts that it was asked for and has not sent */
-	uint64_t until; /* ms; 0: no deadline. Then it is killed. */
-};
 
 /* Where a VM is being taken. */
 enum vm_goal {
@@ -125,23 +111,21 @@ void vm_fail(struct vm *vm, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void vm_client_gone(struct vm *vm);
 /* After anything changed while it is being taken down. */
 void vm_step(struct vm *vm);
-/* Asks a helper to end: kindly first, by SIGKILL when its time is up. */
-void helper_end(struct helper *h);
-void helper_kill(struct helper *h);
-/* Gives its channel up. */
-void helper_hang_up(struct helper *h);
 
 /* --- supervise.c --- */
 
-/* Handlers of a helper's channel. */
-source_fn memsrv_ready, worker_ready;
-int vm_send_memsrv(struct vm *vm, const struct ms_msg *m, const int *fds, size_t n);
-int vm_send_worker(struct vm *vm, const struct wk_msg *m, const int *fds, size_t n);
 /* Exit notices of the spawner. */
 void supervise_exits(struct source *s, uint32_t events);
 /* Deadlines; the next one in *next (ms), if it is earlier. */
 void vms_tick(struct broker *b, uint64_t now, uint64_t *next);
+
+/* --- hear_worker.c --- */
+
 /* Asks the worker to run (boot, resume) or to pause; answers come to those who wait. */
 int vm_act(struct vm *vm, enum wk_op op, struct err *e);
+
+/* --- pages.c --- */
+
 /* Asks the helpers where the pages are; CTL_INFO is answered when all have answered or time is up. */
 void vm_query(struct vm *vm);
+void vm_query_done(struct vm *vm);
