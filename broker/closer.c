@@ -32,6 +32,8 @@ static void *lane_thread(void *arg)
 		_exit(EXIT_FAILURE);
 	}
 	pthread_mutex_lock(&l->c->lock);
+	l->c->confined++;
+	pthread_cond_signal(&l->c->started);
 	for (;;) {
 		struct closer_job *j = l->head;
 
@@ -62,6 +64,7 @@ int closer_start(struct closer *c, struct err *e)
 	int r = 0;
 
 	pthread_mutex_init(&c->lock, NULL);
+	pthread_cond_init(&c->started, NULL);
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attr, STACK_SIZE);
@@ -74,6 +77,10 @@ int closer_start(struct closer *c, struct err *e)
 	}
 	pthread_attr_destroy(&attr);
 	c->threads = r == 0;
+	pthread_mutex_lock(&c->lock);
+	while (c->threads && c->confined < CLOSER_LANES)
+		pthread_cond_wait(&c->started, &c->lock);
+	pthread_mutex_unlock(&c->lock);
 	return r < 0 ? err_sys(e, r, "threads that close descriptors") : 0;
 }
 

@@ -24,11 +24,14 @@ struct closer_lane {
 struct closer {
 	bool threads; /* false: everything is closed at once, by the caller */
 	pthread_mutex_t lock;
+	pthread_cond_t started; /* one more thread is confined */
+	unsigned confined;
 	struct closer_lane lane[CLOSER_LANES];
 	struct closer_job *done; /* to be freed by the broker's thread: the others have no memory of their own */
 };
 
-/* Starts the threads. The caller has given up its rights but not yet put its filter on. */
+/* Starts the threads and waits until each is under its filter. The caller has given up its rights but not yet put its own filter
+ * on. */
 int closer_start(struct closer *c, struct err *e);
 
 /* Takes *fd over (it becomes -1; nothing happens if it is that already) and closes it in its turn among those of the same user.

@@ -198,7 +198,8 @@ class Broker:
         deadline = time.monotonic() + 30
         while True:
             try:
-                Conn(self.path).close()
+                with self.conn() as c:
+                    c.call(LIST)  # its socket is there before its filter is on; an answer comes only after that
                 break
             except OSError:
                 if self.p.poll() is not None or time.monotonic() > deadline:
