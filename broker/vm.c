@@ -156,5 +156,6 @@ void vm_describe(const struct vm *vm, struct ctl_zone_info *zones, struct ctl_vm
 		ret->n_devices = devices_describe(vm, devices);
 		ret->devices = devices;
 	}
+	vm_describe_guest(vm, ret);
 	ret->isolation = spawner_isolation_text(&vm->b->spawner);
 }

@@ -87,6 +87,9 @@ void vm_set_end(struct vm *vm, enum end_cause cause, const char *fmt, ...) PRINT
 /* For list (zones NULL) and info (room for LIM_ZONES). Strings and arrays are the VM's. */
 void vm_describe(const struct vm *vm, struct ctl_zone_info *zones, struct ctl_vm_info *ret);
 
+/* Adds EPC sections, where vCPUs run, and what the guest is told of its memory's costs. describe.c */
+void vm_describe_guest(const struct vm *vm, struct ctl_vm_info *ret);
+
 /* true if the plan has a zone that memsrv must make. */
 bool vm_needs_memsrv(const struct vm *vm);
 

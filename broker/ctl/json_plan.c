@@ -1,6 +1,7 @@
 /* The JSON form of a plan: documented in bulkhead-plan(1). Keys may be added, never renamed. */
 #include "print_plan.h"
 #include "print.h"
+#include "print_guest.h"
 
 #include "model/device_plan.h"
 
@@ -188,6 +189,21 @@ static void add_devices(struct json_object *plan, const struct mem_plan *p, cons
 	}
 }
 
+/* In the same words as `info`. */
+static void add_guest(struct json_object *plan, const struct mem_plan *p, const struct vm_spec *spec)
+{
+	static struct affinity_spec affinity[LIM_CPUS];
+	static struct pinned pins[LIM_CPUS];
+	static struct node_perf perf;
+	static struct node_cost costs[NODE_COSTS_MAX];
+	struct node_cache caches[LIM_NODES];
+
+	json_pinned(plan, pins, pinned_groups(affinity, plan_affinity(spec, p, affinity), pins));
+	node_perf_build(spec, p, &perf); /* all zero if there is nothing */
+	json_costs(plan, costs, node_costs(&perf, p, costs, ARRAY_LEN(costs)));
+	json_caches(plan, caches, node_caches(&perf, p, caches));
+}
+
 struct json_object *json_plan(const struct mem_plan *p, const struct vm_spec *spec)
 {
 	struct json_object *plan = json_object_new_object(), *a;
@@ -200,6 +216,7 @@ struct json_object *json_plan(const struct mem_plan *p, const struct vm_spec *sp
 	add_map(plan, p);
 	add_nodes(plan, p);
 	add_devices(plan, p, spec);
+	add_guest(plan, p, spec);
 	a = json_add_array(plan, "sgx_epc");
 	for (size_t i = 0; i < p->n_epc; i++) {
 		struct json_object *o = json_append_object(a);

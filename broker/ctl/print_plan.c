@@ -1,5 +1,6 @@
 #include "print_plan.h"
 #include "print.h"
+#include "print_guest.h"
 
 #include "model/device_plan.h"
 
@@ -211,6 +212,43 @@ static void print_devices(const struct mem_plan *p, const struct vm_spec *spec)
 	table_print(&t, stdout);
 }
 
+/* What is not in the plan, because the spec alone says it, and each process derives it for itself. */
+static void print_guest(const struct mem_plan *p, const struct vm_spec *spec)
+{
+	static struct affinity_spec affinity[LIM_CPUS];
+	static struct pinned pins[LIM_CPUS];
+	static struct node_perf perf;
+	static struct node_cost costs[NODE_COSTS_MAX];
+	struct node_cache caches[LIM_NODES];
+	size_t n;
+
+	print_pinned(pins, pinned_groups(affinity, plan_affinity(spec, p, affinity), pins));
+	if (!node_perf_build(spec, p, &perf))
+		return;
+	n = node_costs(&perf, p, costs, ARRAY_LEN(costs));
+	print_costs(costs, n, n);
+	print_caches(caches, node_caches(&perf, p, caches));
+}
+
+static void print_epc(const struct mem_plan *p)
+{
+	struct table t = {.n_columns = 5, .right = 1u << 1 | 1u << 3};
+
+	if (p->n_epc == 0)
+		return;
+	puts("\nSGX EPC sections");
+	TABLE_ROW(&t, "SECTION", "SIZE", "ADDRESS", "GUEST NODE", "OPTIONS");
+	for (size_t i = 0; i < p->n_epc; i++) {
+		char at[24], node[16] = "-";
+
+		snprintf(at, sizeof(at), "0x%012" PRIx64, p->epc[i].at.start.v);
+		if (p->n_nodes)
+			snprintf(node, sizeof(node), "%" PRIu32, p->nodes[p->epc[i].node].guest_numa_id);
+		TABLE_ROW(&t, p->epc[i].id, people_size(p->epc[i].at.len.v).s, at, node, p->epc[i].prefault ? "prefault" : "-");
+	}
+	table_print(&t, stdout);
+}
+
 void print_plan(const struct mem_plan *p, const struct vm_spec *spec)
 {
 	uint64_t boot = 0, more = 0;
@@ -228,6 +266,8 @@ void print_plan(const struct mem_plan *p, const struct vm_spec *spec)
 	print_zones(p, spec);
 	if (p->n_nodes)
 		print_nodes(p);
+	print_epc(p);
+	print_guest(p, spec);
 	print_devices(p, spec);
 }
 

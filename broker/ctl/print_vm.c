@@ -2,6 +2,7 @@
 
 #include "model/vm_state.h"
 #include "print.h"
+#include "print_guest.h"
 
 #include <inttypes.h>
 #include <json-c/json.h>
@@ -54,6 +55,17 @@ void print_info(const struct ctl_vm_info *v)
 		       d->socket ? d->socket : "?", d->losses, d->losses == 1 ? "" : "s", d->text ? ": " : "",
 		       d->text ? d->text : "");
 	}
+	if (v->n_epc)
+		puts("SGX EPC sections:");
+	for (size_t i = 0; i < v->n_epc; i++) {
+		printf("  %-16s %10s  at 0x%012" PRIx64, v->epc[i].id, people_size(v->epc[i].size).s, v->epc[i].start);
+		if (v->epc[i].has_node)
+			printf("  guest node %" PRIu32, v->epc[i].guest_numa_id);
+		puts("");
+	}
+	print_pinned(v->pins, v->n_pins);
+	print_costs(v->costs, v->n_costs, v->all_costs);
+	print_caches(v->caches, v->n_caches);
 	if (v->has_end) {
 		fflush(stdout);
 		print_end(stdout, v->name, &v->end);
@@ -127,6 +139,23 @@ static void json_zone(struct json_object *array, const struct ctl_zone_info *z)
 	json_add_u64(o, "untouched_bytes", untouched);
 }
 
+static void json_epc(struct json_object *o, const struct ctl_vm_info *v)
+{
+	struct json_object *a = json_add_array(o, "sgx_epc");
+
+	for (size_t i = 0; i < v->n_epc; i++) {
+		struct json_object *row = json_append_object(a);
+
+		json_add_str(row, "id", v->epc[i].id);
+		json_add_u64(row, "start", v->epc[i].start);
+		json_add_u64(row, "len", v->epc[i].size);
+		if (v->epc[i].has_node)
+			json_add_u64(row, "guest_numa_id", v->epc[i].guest_numa_id);
+		else
+			json_object_object_add(row, "guest_numa_id", NULL);
+	}
+}
+
 struct json_object *json_vm(const struct ctl_vm_info *v)
 {
 	struct json_object *o = json_object_new_object();
@@ -161,6 +190,13 @@ struct json_object *json_vm(const struct ctl_vm_info *v)
 			json_add_u64(d, "losses", v->devices[i].losses);
 			json_add_str(d, "text", v->devices[i].text);
 		}
+	}
+	if (v->n_zones) { /* info, not list */
+		json_epc(o, v);
+		json_pinned(o, v->pins, v->n_pins);
+		json_costs(o, v->costs, v->n_costs);
+		json_add_u64(o, "costs_left_out", v->all_costs - v->n_costs);
+		json_caches(o, v->caches, v->n_caches);
 	}
 	if (v->has_end)
 		json_object_object_add(o, "end", json_end(v->name, &v->end));

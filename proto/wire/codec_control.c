@@ -139,6 +139,79 @@ static void device_get(struct codec *c, const Pb__CtlDevice *in, struct ctl_devi
 	d->text = codec_text(c, in->text, ERR_TEXT_MAX - 1, "state of a device");
 }
 
+static void guest_put(struct codec *c, const struct ctl_vm_info *v, Pb__CtlVm *out)
+{
+	out->epc = codec_messages(c, &pb__ctl_epc__descriptor, v->n_epc);
+	out->n_epc = v->n_epc;
+	CODEC_EACH(c, i, v->n_epc)
+	{
+		out->epc[i]->id = codec_blob(v->epc[i].id);
+		out->epc[i]->start = v->epc[i].start;
+		out->epc[i]->size = v->epc[i].size;
+		out->epc[i]->has_node = v->epc[i].has_node;
+		out->epc[i]->guest_numa_id = v->epc[i].guest_numa_id;
+	}
+	out->pins = codec_messages(c, &pb__ctl_pinned__descriptor, v->n_pins);
+	out->n_pins = v->n_pins;
+	CODEC_EACH(c, i, v->n_pins)
+	{
+		out->pins[i]->n_vcpus = codec_words(&v->pins[i].vcpus, &out->pins[i]->vcpus);
+		out->pins[i]->n_host_cpus = codec_words(&v->pins[i].host_cpus, &out->pins[i]->host_cpus);
+		out->pins[i]->by_default = v->pins[i].by_default;
+	}
+	out->costs = codec_messages(c, &pb__ctl_cost__descriptor, v->n_costs);
+	out->n_costs = v->n_costs;
+	out->all_costs = (uint32_t)v->all_costs;
+	CODEC_EACH(c, i, v->n_costs)
+	{
+		out->costs[i]->from = v->costs[i].from;
+		out->costs[i]->to = v->costs[i].to;
+		out->costs[i]->cost = v->costs[i].cost;
+		out->costs[i]->n_cost = PERF_KINDS;
+	}
+	out->caches = codec_messages(c, &pb__ctl_cache__descriptor, v->n_caches);
+	out->n_caches = v->n_caches;
+	CODEC_EACH(c, i, v->n_caches)
+	{
+		out->caches[i]->guest_numa_id = v->caches[i].guest_numa_id;
+		out->caches[i]->size = v->caches[i].size;
+		out->caches[i]->line = v->caches[i].line;
+	}
+}
+
+static void guest_get(struct codec *c, const Pb__CtlVm *in, struct ctl_vm_info *v)
+{
+	v->epc = codec_array(c, in->n_epc, LIM_EPC, sizeof(*v->epc), "EPC sections");
+	v->n_epc = in->n_epc;
+	CODEC_EACH(c, i, in->n_epc)
+	v->epc[i] = (struct ctl_epc_info){codec_text_needed(c, in->epc[i]->id, LIM_ID, "EPC section id"), in->epc[i]->start,
+					  in->epc[i]->size, in->epc[i]->has_node, in->epc[i]->guest_numa_id};
+	v->pins = codec_array(c, in->n_pins, LIM_CPUS, sizeof(*v->pins), "vCPU affinities");
+	v->n_pins = in->n_pins;
+	CODEC_EACH(c, i, in->n_pins)
+	{
+		codec_nodeset(c, in->pins[i]->n_vcpus, in->pins[i]->vcpus, &v->pins[i].vcpus, "vCPUs");
+		codec_nodeset(c, in->pins[i]->n_host_cpus, in->pins[i]->host_cpus, &v->pins[i].host_cpus, "host CPUs");
+		v->pins[i].by_default = in->pins[i]->by_default;
+	}
+	v->costs = codec_array(c, in->n_costs, CTL_COSTS_MAX, sizeof(*v->costs), "memory costs");
+	v->n_costs = in->n_costs;
+	v->all_costs = codec_u32(c, in->all_costs, (uint32_t)in->n_costs, NODE_COSTS_MAX, "memory costs");
+	CODEC_EACH(c, i, in->n_costs)
+	{
+		v->costs[i].from = in->costs[i]->from;
+		v->costs[i].to = in->costs[i]->to;
+		if (in->costs[i]->n_cost != PERF_KINDS)
+			codec_fail(c, -EPROTO, "a memory cost of %zu kinds", in->costs[i]->n_cost);
+		else
+			memcpy(v->costs[i].cost, in->costs[i]->cost, sizeof(v->costs[i].cost));
+	}
+	v->caches = codec_array(c, in->n_caches, LIM_NODES, sizeof(*v->caches), "memory caches");
+	v->n_caches = in->n_caches;
+	CODEC_EACH(c, i, in->n_caches)
+	v->caches[i] = (struct node_cache){in->caches[i]->guest_numa_id, in->caches[i]->size, in->caches[i]->line};
+}
+
 static Pb__CtlVm **vms_put(struct codec *c, const struct ctl_vm_info *v, size_t n)
 {
 	Pb__CtlVm **out = codec_messages(c, &pb__ctl_vm__descriptor, n);
@@ -164,6 +237,7 @@ static Pb__CtlVm **vms_put(struct codec *c, const struct ctl_vm_info *v, size_t 
 		out[i]->n_devices = v[i].n_devices;
 		CODEC_EACH(c, k, v[i].n_devices)
 		device_put(&v[i].devices[k], out[i]->devices[k]);
+		guest_put(c, &v[i], out[i]);
 	}
 	return out;
 }
@@ -194,6 +268,7 @@ static struct ctl_vm_info *vms_get(struct codec *c, Pb__CtlVm *const *in, size_t
 		out[i].n_devices = in[i]->n_devices;
 		CODEC_EACH(c, k, in[i]->n_devices)
 		device_get(c, in[i]->devices[k], &out[i].devices[k]);
+		guest_get(c, in[i], &out[i]);
 	}
 	return out;
 }

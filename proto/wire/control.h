@@ -1,6 +1,7 @@
 /* CLI <-> broker. Decoded forms; strings and arrays live in the arena given to decode. codec_control.c is the only file that
  * knows the protobuf types behind them. */
 #pragma once
+#include "model/guest_facts.h"
 #include "model/vm_state.h"
 #include "wire/wire.h"
 
@@ -56,6 +57,15 @@ struct ctl_device_info {
 	const char *text; /* what became of it last; NULL: nothing worth a word */
 };
 
+struct ctl_epc_info {
+	const char *id;
+	uint64_t start, size;
+	bool has_node; /* the guest has NUMA nodes */
+	uint32_t guest_numa_id;
+};
+
+#define CTL_COSTS_MAX 256u /* of all that are described, so that they fit a message beside everything else */
+
 struct ctl_vm_info {
 	uint32_t id;
 	const char *name;
@@ -73,6 +83,15 @@ struct ctl_vm_info {
 	const char *isolation; /* INFO only: "full", or a sentence on what is weaker here */
 	size_t n_devices;      /* INFO only */
 	struct ctl_device_info *devices;
+	/* INFO only */
+	size_t n_epc;
+	struct ctl_epc_info *epc;
+	size_t n_pins;
+	struct pinned *pins;
+	size_t n_costs, all_costs; /* how many are here, and how many there are */
+	struct node_cost *costs;
+	size_t n_caches;
+	struct node_cache *caches;
 };
 
 struct ctl_reply {

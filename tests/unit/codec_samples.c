@@ -204,8 +204,15 @@ static int control_message(unsigned k, struct chan_msg *m)
 
 	static struct ctl_device_info device = {"disk0", "/run/s", true, 3, "connected"};
 
+	static struct ctl_epc_info epc[2] = {{"epc0", 4 * GiB, MiB, false, 0}, {"epc1", 4 * GiB + MiB, 2 * MiB, true, 7}};
+	static struct pinned pins[2];
+	static struct node_cost costs[2] = {{0, 0, {80, 0, 9000, 1}}, {0, UINT32_MAX, {0, LIM_LATENCY_NS, 0, LIM_BANDWIDTH_MBS}}};
+	static struct node_cache cache = {7, GiB, 128};
+
 	memset(&q, 0, sizeof(q));
 	q.serial = 77;
+	pins[0] = (struct pinned){set_of(0, LIM_CPUS - 1), set_of(0, 1023), true};
+	pins[1] = (struct pinned){set_of(1, 1), set_of(64, 65), false};
 	switch (k) {
 	case 0:
 		q.op = CTL_CREATE;
@@ -238,7 +245,8 @@ static int control_message(unsigned k, struct chan_msg *m)
 	case 5:
 		memset(vms, 0, sizeof(vms));
 		vms[0] = (struct ctl_vm_info){1, "a",  1000,         VM_RUNNING, 2,     GiB,    17, 0,      5,
-					      6, true, sample_end(), 1,          &zone, "full", 1,  &device};
+					      6, true, sample_end(), 1,          &zone, "full", 1,  &device,
+					      2, epc,  2,            pins,       2,     3,      costs, 1,     &cache};
 		vms[1] = (struct ctl_vm_info){.id = 2, .name = "b", .state = VM_ENDING};
 		r.vms = vms;
 		r.n_vms = 2;

@@ -236,6 +236,19 @@ static void test_reports_and_ends(void **state)
 	assert_string_equal(r.vms[0].isolation, "full");
 	assert_true(r.vms[0].has_end && !r.vms[1].has_end);
 	assert_null(r.vms[1].isolation);
+	assert_int_equal(r.vms[0].n_epc, 2);
+	assert_string_equal(r.vms[0].epc[1].id, "epc1");
+	assert_true(r.vms[0].epc[0].start == 4 * GiB && !r.vms[0].epc[0].has_node && r.vms[0].epc[1].guest_numa_id == 7);
+	assert_int_equal(r.vms[0].n_pins, 2);
+	assert_true(r.vms[0].pins[0].by_default && nodeset_has(&r.vms[0].pins[0].vcpus, LIM_CPUS - 1));
+	assert_true(!r.vms[0].pins[1].by_default && nodeset_has(&r.vms[0].pins[1].host_cpus, 65));
+	assert_int_equal(r.vms[0].n_costs, 2);
+	assert_int_equal(r.vms[0].all_costs, 3);
+	assert_int_equal(r.vms[0].costs[1].to, UINT32_MAX);
+	assert_int_equal(r.vms[0].costs[1].cost[PERF_WRITE_BANDWIDTH], LIM_BANDWIDTH_MBS);
+	assert_int_equal(r.vms[0].n_caches, 1);
+	assert_int_equal(r.vms[0].caches[0].line, 128);
+	assert_int_equal(r.vms[1].n_epc + r.vms[1].n_pins + r.vms[1].n_costs + r.vms[1].n_caches, 0);
 
 	a = fresh();
 	sample_message(4, &msg);
