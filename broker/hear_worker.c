@@ -116,6 +116,10 @@ static void worker_says(struct vm *vm, const struct wk_msg *wk)
 		if (!vm->granted || !grow_heard(vm, &wk->u.memory))
 			helper_out_of_turn(&vm->worker, "told of memory that it does not have");
 		return;
+	case WK_BALLOON_STATE:
+		if (!vm->granted || !balloon_heard(vm, &wk->u.balloon_state))
+			helper_out_of_turn(&vm->worker, "told of a balloon that it does not have");
+		return;
 	case WK_GRANT:
 	case WK_DEVICE:
 	case WK_START:
@@ -126,6 +130,7 @@ static void worker_says(struct vm *vm, const struct wk_msg *wk)
 	case WK_QUERY:
 	case WK_POWER_BUTTON:
 	case WK_RESIZE:
+	case WK_BALLOON:
 		break;
 	}
 	helper_out_of_turn(&vm->worker, "sent a message that is for it");

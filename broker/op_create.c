@@ -122,6 +122,10 @@ static int fill_grant(struct vm *vm, const struct vm_spec *s, struct err *e)
 	*g = (struct wk_grant){.plan = &vm->plan,
 			       .devices = g->devices,
 			       .n_devices = g->n_devices,
+			       .balloon = {.there = s->balloon.given,
+					   .bytes = s->balloon.size,
+					   .deflate_on_oom = s->balloon.deflate_on_oom == TRI_ON,
+					   .free_page_reporting = s->balloon.free_page_reporting == TRI_ON},
 			       .vcpus_boot = cpus_spec_boot(cpus),
 			       .vcpus_max = cpus_spec_max(cpus),
 			       .serial = s->serial == SERIAL_UNSET ? SERIAL_TTY : s->serial};

@@ -8,7 +8,7 @@
 
 #define PLAIN_ZONE "__ram" /* how a plan calls plain memory */
 
-static enum resize_life life(const struct vm *vm)
+enum resize_life op_resize_life(const struct vm *vm)
 {
 	if (vm->goal != GOAL_NONE || !vm->ready || vm->reset)
 		return RESIZE_NOT_BOOTED;
@@ -17,7 +17,7 @@ static enum resize_life life(const struct vm *vm)
 
 static void describe(const struct vm *vm, struct resizable *m, struct resize_vm *ret)
 {
-	*ret = (struct resize_vm){.life = life(vm), .method = HOTPLUG_VIRTIO_MEM, .n = vm->plan.n_zones, .m = m};
+	*ret = (struct resize_vm){.life = op_resize_life(vm), .method = HOTPLUG_VIRTIO_MEM, .n = vm->plan.n_zones, .m = m};
 	for (size_t i = 0; i < vm->plan.n_zones; i++) {
 		const struct plan_zone *z = &vm->plan.zones[i];
 
@@ -42,6 +42,8 @@ int op_resize(struct client *c, struct vm *vm, struct ctl_request *q, struct cha
 	struct resize_vm now;
 	int r;
 
+	if (q->balloon)
+		return balloon_resize(c, vm, q, e);
 	ds = (struct diags){0};
 	describe(vm, zones, &now);
 	if (resize_check(&now, &rq, &d, &ds) < 0) {

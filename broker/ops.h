@@ -3,6 +3,8 @@
 #include "client.h"
 #include "vm.h"
 
+#include "model/resize_check.h"
+
 enum op_who {
 	OP_ANYBODY, /* everybody who may connect, for themselves */
 	OP_OWNER,   /* root and the VM's owner */
@@ -31,6 +33,9 @@ int ops_handle(struct client *c, struct chan_msg *m, struct err *e);
 void op_wait_for(struct client *c, const struct ctl_request *q, const struct vm *vm);
 /* Success, with the VM's facts if there is one. */
 void op_done(struct client *c, const struct ctl_request *q, const struct vm *vm);
+
+/* What resizing needs to know. op_resize.c */
+enum resize_life op_resize_life(const struct vm *vm);
 
 op_fn op_create, op_boot, op_list, op_info, op_pause, op_resume, op_stop, op_delete, op_console, op_wait, op_power_button,
     op_resize;

@@ -32,6 +32,7 @@ static void worker_gone(struct vm *vm, const char *how, bool expected)
 
 	vm->query_worker = false;
 	grow_worker_gone(vm);
+	balloon_worker_gone(vm);
 	if (vm->reset && vm->goal == GOAL_NONE) {
 		if (vm_bring_up(vm, true, &e) < 0) {
 			log_line("VM %s: not started again after a reset: %s", vm->name, e.text);

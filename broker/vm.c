@@ -157,5 +157,6 @@ void vm_describe(const struct vm *vm, struct ctl_zone_info *zones, struct ctl_vm
 		ret->devices = devices;
 	}
 	vm_describe_guest(vm, ret);
+	ret->has_balloon = balloon_describe(vm, &ret->balloon);
 	ret->isolation = spawner_isolation_text(&vm->b->spawner);
 }

@@ -1,5 +1,6 @@
 /* One VM as the broker knows it. States change in vm_set_state only, along the edges of model/vm_state.c. */
 #pragma once
+#include "balloon.h"
 #include "broker.h"
 #include "devices.h"
 #include "grow.h"
@@ -51,6 +52,7 @@ struct vm {
 	bool granted, ready; /* of this worker: WK_GRANT sent, WK_READY received */
 	struct promise promise;
 	struct grown grown[LIM_ZONES];
+	struct balloon balloon;
 
 	enum vm_goal goal;
 	bool drop_memory;

@@ -50,6 +50,7 @@ static int build_virtio(struct machine *m, struct grant *g, struct err *e)
 	    .vhost_host = {.irq = &m->irq, .plan = g->w.plan, .zone_fds = g->zone},
 	    .n_mem = m->hotplug.n,
 	    .mem = m->hotplug.mem,
+	    .balloon = m->balloon.there ? &m->balloon.dev : NULL,
 	};
 	struct virtq_memory memory = {chunk, &m->gm};
 
@@ -173,6 +174,8 @@ int build_machine(struct machine *m, struct grant *g, struct arena *a, place_pro
 	r = build_memory(m, g, a, progress, arg, ret_reports, e);
 	if (r == 0)
 		hotplug_init(m, fd_take(&g->plug));
+	if (r == 0)
+		balloon_init(m, &w->balloon);
 	if (r == 0)
 		r = build_kvm(m, g, e);
 	if (r == 0)

@@ -1,6 +1,7 @@
 /* One virtual machine, as its threads share it. Who touches what: guestmem and the bus tables are only read once the vCPUs run;
  * devices and interrupts belong to whoever holds dev_lock; run belongs to kvm/runctl.c. */
 #pragma once
+#include "balloon.h"
 #include "dev/bus.h"
 #include "dev/ged.h"
 #include "dev/ioapic.h"
@@ -36,5 +37,6 @@ struct machine {
 	struct pci pci;
 	struct virtio virtio;
 	struct hotplug hotplug;
+	struct balloon balloon;
 	uint64_t in_window; /* accesses to windows of the plan in which no device answered; under dev_lock */
 };

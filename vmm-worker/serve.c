@@ -160,12 +160,34 @@ static int hotplug(struct server *s)
 	return again;
 }
 
+static void send_balloon(struct server *s, const struct wk_balloon_state *state)
+{
+	struct wk_msg m = {.op = WK_BALLOON_STATE, .u.balloon_state = *state};
+
+	send_or_leave(s, &m);
+}
+
+/* The same for what the guest gives up. */
+static int balloon(struct server *s)
+{
+	bool more = balloon_work(s->m);
+	struct wk_balloon_state state;
+	int again;
+
+	if (balloon_news(s->m, now_ms(), &state, &again))
+		send_balloon(s, &state);
+	return more ? 0 : again;
+}
+
 static void query(struct server *s, uint32_t serial)
 {
 	struct wk_msg m = {.op = WK_STATS, .serial = serial};
 	size_t keep = s->arena->used;
+	struct wk_balloon_state state;
 	struct err e = {0};
 
+	if (balloon_state(s->m, &state))
+		send_balloon(s, &state);
 	/* A census that fails is answered with what there is: nothing. The machine goes on. */
 	guestmem_census(&s->m->gm, s->arena, &m.u.reports.reports, &m.u.reports.n, &e);
 	send_or_leave(s, &m);
@@ -241,6 +263,10 @@ static void on_broker(struct server *s)
 		if (!hotplug_request(s->m, msg.u.resize.zone, msg.u.resize.bytes))
 			finish(s, EXIT_BROKEN);
 		break;
+	case WK_BALLOON:
+		if (!balloon_request(s->m, msg.u.balloon.bytes))
+			finish(s, EXIT_BROKEN);
+		break;
 	case WK_GRANT:
 	case WK_READY:
 	case WK_PROGRESS:
@@ -250,6 +276,7 @@ static void on_broker(struct server *s)
 	case WK_FAILED:
 	case WK_ENDED:
 	case WK_MEMORY:
+	case WK_BALLOON_STATE:
 		finish(s, EXIT_BROKEN);
 		break;
 	}
@@ -387,6 +414,8 @@ int serve(struct machine *m, struct link *l, struct arena *arena, bool start)
 			tell_devices(&s);
 		if (!s.done)
 			wait_ms = hotplug(&s);
+		if (!s.done)
+			wait_ms = sooner(wait_ms, balloon(&s));
 	}
 	return s.exit_code;
 }

@@ -20,7 +20,7 @@
 struct resize_args {
 	const char *socket, *vm, *zone;
 	uint64_t size;
-	bool json, no_wait;
+	bool json, no_wait, balloon;
 	unsigned timeout_s;
 };
 
@@ -28,6 +28,8 @@ static const char flags[] = "  --json          print what was reached as JSON\n"
 			    "  --no-wait       only ask; the guest follows when it can\n"
 			    "  --timeout S     how long to wait for the guest, in seconds [default: 60]\n\n"
 			    "SIZE includes what the VM has at boot. The memory must have a hotplug_size.\n";
+static const char balloon_help[] =
+    "With --balloon, SIZE is what the guest gives up. The VM must have been made with --balloon.\n";
 
 static bool parse_seconds(const char *text, unsigned *ret)
 {
@@ -51,24 +53,32 @@ static int parse(int argc, char **argv, bool of_zone, struct resize_args *ret)
 	static struct diags ds;
 	struct arena arena = arena_over(buf, sizeof(buf));
 	struct resize_args a = {.timeout_s = TIMEOUT_S};
-	const char *timeout = NULL, *size = NULL;
+	const char *timeout = NULL, *size = NULL, *balloon = NULL;
 	struct parse_extra extra = {0};
 	size_t wanted = of_zone ? 3 : 1;
 	bool help = false;
 	const struct own_flag own[] = {
 	    {"--socket", NULL, &a.socket},   {"--json", &a.json, NULL},     {"--help", &help, NULL},
 	    {"--no-wait", &a.no_wait, NULL}, {"--timeout", NULL, &timeout}, {"--memory", NULL, &size},
+	    {"--balloon", NULL, &balloon},
 	};
 
-	parse_args(argc - 1, argv + 1, own, of_zone ? 5 : 6, &arena, NULL, &extra, &ds);
+	parse_args(argc - 1, argv + 1, own, of_zone ? 5 : ARRAY_LEN(own), &arena, NULL, &extra, &ds);
 	if (help)
-		return command_help(argv[0], flags), EXIT_OK;
+		return command_help(argv[0], flags), of_zone ? 0 : fputs(balloon_help, stdout), EXIT_OK;
+	if (size && balloon)
+		diag_add(&ds, DIAG_ERROR, "--balloon", balloon, "leave one of them out",
+			 "--memory and --balloon exclude each other");
+	a.balloon = balloon;
+	if (balloon)
+		size = balloon;
 	if (timeout && !parse_seconds(timeout, &a.timeout_s))
 		diag_add(&ds, DIAG_ERROR, "--timeout", timeout, "give a number of seconds, 0 to 1000000", "not a time");
 	if (timeout && a.no_wait)
 		diag_add(&ds, DIAG_ERROR, "--timeout", timeout, "leave one of them out", "--no-wait does not wait");
 	if (extra.n_positional < wanted)
-		diag_add(&ds, DIAG_ERROR, argv[0], "", of_zone ? "VM ZONE SIZE" : "VM --memory SIZE", "%s is missing",
+		diag_add(&ds, DIAG_ERROR, argv[0], "", of_zone ? "VM ZONE SIZE" : "VM --memory SIZE, or VM --balloon SIZE",
+			 "%s is missing",
 			 extra.n_positional == 0   ? "the VM's name"
 			 : extra.n_positional == 1 ? "the zone's id"
 						   : "the size");
@@ -78,10 +88,13 @@ static int parse(int argc, char **argv, bool of_zone, struct resize_args *ret)
 	else if (of_zone)
 		size = extra.positional[2];
 	if (!of_zone && !size)
-		diag_add(&ds, DIAG_ERROR, "--memory", "", "--memory 4G", "the size is missing");
+		diag_add(&ds, DIAG_ERROR, "--memory", "", "--memory 4G, or --balloon 1G", "the size is missing");
 	if (size && !parse_size(size, &a.size))
-		diag_add(&ds, DIAG_ERROR, of_zone ? argv[0] : "--memory", size, "a number with K, M, G or T, like 4G",
-			 "not a size");
+		diag_add(&ds, DIAG_ERROR,
+			 of_zone   ? argv[0]
+			 : balloon ? "--balloon"
+				   : "--memory",
+			 size, "a number with K, M, G or T, like 4G", "not a size");
 	if (ds.n_errors) {
 		print_diags(stderr, &ds);
 		return EXIT_CONFIG;
@@ -110,6 +123,8 @@ static void tell(const struct resize_args *a, const char *outcome, uint64_t reac
 	json_add_str(o, "vm", a->vm);
 	if (a->zone)
 		json_add_str(o, "zone", a->zone);
+	if (a->balloon)
+		json_add_bool(o, "balloon", true);
 	json_add_str(o, "outcome", outcome);
 	json_add_u64(o, "asked_bytes", a->size);
 	json_add_u64(o, "reached_bytes", reached);
@@ -123,12 +138,12 @@ static int follow(struct ctl_conn *c, const struct resize_args *a)
 {
 	int64_t left, until = now_ms() + (int64_t)a->timeout_s * 1000;
 	struct pollfd p = {.fd = c->fd, .events = POLLIN};
-	bool show = isatty(STDERR_FILENO) && !a->json;
+	bool show = isatty(STDERR_FILENO) && !a->json, heard = false;
 	char refused[ERR_TEXT_MAX] = "";
 	uint64_t reached = 0;
 	struct err e = {0};
 
-	while ((left = until - now_ms()) > 0 || reached == 0) {
+	while ((left = until - now_ms()) > 0 || !heard) {
 		struct ctl_event ev;
 		/* What there is now comes at once, also with --timeout 0. */
 		int rc = poll(&p, 1, left > 0 ? (int)left : 1000);
@@ -146,8 +161,9 @@ static int follow(struct ctl_conn *c, const struct resize_args *a)
 			print_end(stderr, ev.name, &ev.end);
 			return EXIT_REFUSED;
 		}
-		if (ev.kind != CTL_EVENT_RESIZE || (a->zone && strcmp(a->zone, ev.zone)))
+		if (ev.kind != (a->balloon ? CTL_EVENT_BALLOON : CTL_EVENT_RESIZE) || (a->zone && strcmp(a->zone, ev.zone)))
 			continue;
+		heard = true;
 		reached = ev.done;
 		snprintf(refused, sizeof(refused), "%s", ev.text ? ev.text : "");
 		if (show)
@@ -158,19 +174,21 @@ static int follow(struct ctl_conn *c, const struct resize_args *a)
 			tell(a, ev.done == a->size ? "reached" : "replaced", ev.done, refused);
 			if (ev.done == a->size)
 				return EXIT_OK;
-			fprintf(stderr, "bulkhead: VM %s: it was asked for %s meanwhile; it has %s now\n", a->vm,
-				people_size(ev.total).s, people_size(ev.done).s);
+			fprintf(stderr, "bulkhead: VM %s: it was asked for %s meanwhile; %s %s now\n", a->vm,
+				people_size(ev.total).s, a->balloon ? "the guest has given up" : "it has",
+				people_size(ev.done).s);
 			return EXIT_REFUSED;
 		}
 	}
 	if (show)
 		fputs("\r\033[K", stderr);
 	tell(a, "timeout", reached, refused);
-	fprintf(stderr,
-		"bulkhead: VM %s%s%s: after %u s the guest has %s of the %s asked for%s%s.\nThe request stands: it goes on when "
-		"it can. 'bulkhead info' shows how far it is.\n",
-		a->vm, a->zone ? ", zone " : "", a->zone ? a->zone : "", a->timeout_s, people_size(reached).s,
-		people_size(a->size).s, *refused ? "; " : "", refused);
+	fprintf(
+	    stderr,
+	    "bulkhead: VM %s%s%s: after %u s the guest has %s%s of the %s asked for%s%s.\nThe request stands: it goes on when "
+	    "it can. 'bulkhead info' shows how far it is.\n",
+	    a->vm, a->zone ? ", zone " : "", a->zone ? a->zone : "", a->timeout_s, a->balloon ? "given up " : "",
+	    people_size(reached).s, people_size(a->size).s, *refused ? "; " : "", refused);
 	return EXIT_REFUSED;
 }
 
@@ -194,6 +212,7 @@ static int resize(int argc, char **argv, bool of_zone)
 	r.zone = a.zone;
 	r.size = a.size;
 	r.no_wait = a.no_wait;
+	r.balloon = a.balloon;
 	if (ctl_call(&c, &r, NULL, 0, NULL, NULL, &reply, &e) < 0) {
 		fprintf(stderr, "bulkhead %s: %s\n", argv[0], e.text);
 		rc = EXIT_REFUSED;

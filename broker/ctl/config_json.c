@@ -145,6 +145,12 @@ static void read_cpus(struct parse *p, const char *path, json_object *v, struct 
 	read_object(p, path, v, &keys_cpus, &s->cpus, NULL);
 }
 
+static void read_balloon(struct parse *p, const char *path, json_object *v, struct vm_spec *s)
+{
+	s->balloon.given = true;
+	read_object(p, path, v, &keys_balloon, &s->balloon, NULL);
+}
+
 static void read_memory(struct parse *p, const char *path, json_object *v, struct vm_spec *s)
 {
 	enum tri *const quiet[] = {&s->memory.o.shared, &s->memory.o.hugepages, &s->memory.o.prefault, &s->memory.o.reserve};
@@ -261,10 +267,10 @@ static const struct {
 	const char *name;
 	void (*read)(struct parse *p, const char *path, json_object *v, struct vm_spec *s);
 } members[] = {
-    {"cpus", read_cpus},   {"memory", read_memory},     {"payload", read_payload}, {"numa", read_numa},
-    {"sgx_epc", read_epc}, {"platform", read_platform}, {"serial", read_serial},   {"console", read_console},
-    {"disks", read_disks}, {"net", read_net},           {"fs", read_fs},
-    {"vhost_user", read_vhost_user},
+    {"cpus", read_cpus},       {"memory", read_memory},     {"payload", read_payload}, {"numa", read_numa},
+    {"sgx_epc", read_epc},     {"platform", read_platform}, {"serial", read_serial},   {"console", read_console},
+    {"disks", read_disks},     {"net", read_net},           {"fs", read_fs},           {"vhost_user", read_vhost_user},
+    {"balloon", read_balloon},
 };
 
 static void read_vm(struct parse *p, json_object *root, struct vm_spec *s)
@@ -281,7 +287,8 @@ static void read_vm(struct parse *p, json_object *root, struct vm_spec *s)
 			i++;
 		if (i == ARRAY_LEN(members))
 			report(p, name, v,
-			       "known: cpus, memory, payload, numa, sgx_epc, platform, serial, console, disks, net, fs, vhost_user",
+			       "known: cpus, memory, payload, numa, sgx_epc, platform, serial, console, disks, net, fs, "
+			       "vhost_user, balloon",
 			       "unknown member, or a part of Cloud Hypervisor's that is not in this version");
 		else if (v)
 			members[i].read(p, name, v, s);

@@ -21,7 +21,7 @@ const struct command commands[] = {
     {"delete", cmd_delete, "VM", "give back all that a VM has"},
     {"console", cmd_console, "VM", "attach this terminal to the VM's serial line (ctrl-] leaves)"},
     {"wait", cmd_wait, "VM", "wait until the VM ends and say why it did"},
-    {"resize", cmd_resize, "VM --memory SIZE", "more or less memory for a running VM"},
+    {"resize", cmd_resize, "VM --memory|--balloon SIZE", "more or less memory for a running VM"},
     {"resize-zone", cmd_resize_zone, "VM ZONE SIZE", "the same for one of its memory zones"},
     {"plan", cmd_plan, "[VM OPTIONS] [--host FILE]", "show what a configuration becomes, without making it"},
     {"check-host", cmd_check_host, "", "what this host offers, what is missing, what to do"},

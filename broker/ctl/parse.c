@@ -67,6 +67,12 @@ static void read_cpus(struct args *a, const char *text)
 	parse_object(&a->p, &keys_cpus, &a->s->cpus, text);
 }
 
+static void read_balloon(struct args *a, const char *text)
+{
+	a->s->balloon.given = true;
+	parse_object(&a->p, &keys_balloon, &a->s->balloon, text);
+}
+
 static void read_device(struct args *a, const char *text, const struct key_set *ks, enum device_kind kind)
 {
 	if (a->s->n_devices == LIM_DEVICES) {
@@ -180,6 +186,7 @@ static const struct vm_flag vm_flags[] = {
     {"--sgx-epc", true, read_epc},
     {"--platform", false, read_platform},
     {"--cpus", false, read_cpus},
+    {"--balloon", false, read_balloon},
     {"--disk", true, read_disk},
     {"--net", true, read_net},
     {"--fs", true, read_fs},

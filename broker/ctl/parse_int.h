@@ -43,8 +43,8 @@ struct key_set {
 	size_t n; /* at most 32 */
 };
 
-extern const struct key_set keys_memory, keys_zone, keys_numa, keys_epc, keys_platform, keys_cpus, keys_disk, keys_net, keys_fs, keys_vhost_user,
-    keys_restore;
+extern const struct key_set keys_memory, keys_zone, keys_numa, keys_epc, keys_platform, keys_cpus, keys_balloon, keys_disk,
+    keys_net, keys_fs, keys_vhost_user, keys_restore;
 
 struct parse {
 	struct arena *a;

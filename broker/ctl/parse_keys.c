@@ -54,6 +54,12 @@ static const struct key epc[] = {
     {"prefault", NULL, V_TRI, AT(struct epc_spec, prefault), NO_AUX},
 };
 
+static const struct key balloon[] = {
+    {"size", NULL, V_SIZE, AT(struct balloon_spec, size), NO_AUX},
+    {"deflate_on_oom", NULL, V_TRI, AT(struct balloon_spec, deflate_on_oom), NO_AUX},
+    {"free_page_reporting", NULL, V_TRI, AT(struct balloon_spec, free_page_reporting), NO_AUX},
+};
+
 static const struct key platform[] = {
     {"num_pci_segments", NULL, V_U32, AT(struct vm_spec, num_pci_segments), AT(struct vm_spec, has_segments)},
 };
@@ -127,6 +133,7 @@ const struct key_set keys_numa = KEYS("--numa", numa);
 const struct key_set keys_epc = KEYS("--sgx-epc", epc);
 const struct key_set keys_platform = KEYS("--platform", platform);
 const struct key_set keys_cpus = KEYS("--cpus", cpus);
+const struct key_set keys_balloon = KEYS("--balloon", balloon);
 const struct key_set keys_disk = KEYS("--disk", disk);
 const struct key_set keys_net = KEYS("--net", net);
 const struct key_set keys_fs = KEYS("--fs", fs);

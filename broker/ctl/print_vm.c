@@ -35,6 +35,17 @@ static void print_zone(const struct ctl_zone_info *z)
 	}
 }
 
+static void print_balloon(const struct ctl_balloon_info *b)
+{
+	printf("balloon: %s; the guest is to give up %s and has given up %s\n",
+	       b->driver ? "driven by the guest" : "the guest has no driver", people_size(b->requested).s,
+	       people_size(b->actual).s);
+	printf("  went back to the host so far: %s given up, %s reported free; kept by zones that give nothing back: %s\n",
+	       people_size(b->given).s, people_size(b->reported).s, people_size(b->kept).s);
+	if (b->foreign)
+		printf("  the guest named %s that are none of its memory\n", people_size(b->foreign).s);
+}
+
 void print_info(const struct ctl_vm_info *v)
 {
 	printf("%s (id %" PRIu32 "): %s, %" PRIu32 " vCPU%s, %s of memory, owner uid %" PRIu32 "\n", v->name, v->id,
@@ -66,6 +77,8 @@ void print_info(const struct ctl_vm_info *v)
 	print_pinned(v->pins, v->n_pins);
 	print_costs(v->costs, v->n_costs, v->all_costs);
 	print_caches(v->caches, v->n_caches);
+	if (v->has_balloon)
+		print_balloon(&v->balloon);
 	if (v->has_end) {
 		fflush(stdout);
 		print_end(stdout, v->name, &v->end);
@@ -156,6 +169,20 @@ static void json_epc(struct json_object *o, const struct ctl_vm_info *v)
 	}
 }
 
+static void json_balloon(struct json_object *o, const struct ctl_balloon_info *i)
+{
+	struct json_object *b = json_object_new_object();
+
+	json_add_u64(b, "requested_bytes", i->requested);
+	json_add_u64(b, "actual_bytes", i->actual);
+	json_add_bool(b, "driver", i->driver);
+	json_add_u64(b, "given_bytes", i->given);
+	json_add_u64(b, "reported_bytes", i->reported);
+	json_add_u64(b, "kept_bytes", i->kept);
+	json_add_u64(b, "foreign_bytes", i->foreign);
+	json_object_object_add(o, "balloon", b);
+}
+
 struct json_object *json_vm(const struct ctl_vm_info *v)
 {
 	struct json_object *o = json_object_new_object();
@@ -198,6 +225,8 @@ struct json_object *json_vm(const struct ctl_vm_info *v)
 		json_add_u64(o, "costs_left_out", v->all_costs - v->n_costs);
 		json_caches(o, v->caches, v->n_caches);
 	}
+	if (v->has_balloon)
+		json_balloon(o, &v->balloon);
 	if (v->has_end)
 		json_object_object_add(o, "end", json_end(v->name, &v->end));
 	return o;

@@ -21,3 +21,4 @@
 #define HOTPLUG_ALIGN (128 * MiB) /* hotplug windows and ACPI steps: Linux's memory block on x86-64 */
 #define VIRTIO_MEM_BLOCK (2 * MiB)
 #define GUEST_PAGE (4 * KiB)
+#define BALLOON_MAX      (UINT32_MAX * GUEST_PAGE) /* virtio-balloon counts pages in 32 bits */

@@ -38,6 +38,13 @@ static inline uint64_t plan_zone_object_size(const struct plan_zone *z)
 	return z->size + z->hotplug.len.v; /* plan_check has seen that both fit the address bits */
 }
 
+/* Does the zone give single pages back that its guest has no use for (virtio-balloon)? They are made again when the guest touches
+ * them, so not where pages are promised, not a huge page for a part of it, and not the bytes of somebody's file. */
+static inline bool plan_zone_gives(const struct plan_zone *z)
+{
+	return (z->backing == BACKING_ANON || z->backing == BACKING_MEMFD) && !z->reserve;
+}
+
 /* A run of one zone in guest-physical space; a zone that crosses the 32-bit hole has two. */
 struct plan_piece {
 	uint16_t zone;

@@ -50,5 +50,19 @@ struct resize_decision {
 	size_t dimms;
 };
 
+/* The balloon of a VM as it is, and its new size. spec_check_balloon.c */
+struct balloon_resize {
+	enum resize_life life;
+	bool there;        /* the VM has one */
+	bool guest_driver; /* and its guest a driver for it */
+	bool no_wait;
+	uint64_t memory;  /* what the guest has, at boot and plugged */
+	uint64_t current; /* what was last asked for */
+	uint64_t size;
+};
+
+/* As resize_check. */
+int balloon_resize_check(const struct balloon_resize *r, struct diags *ds);
+
 /* 0, or -EINVAL with every reason in *ds; *ret untouched then. */
 int resize_check(const struct resize_vm *vm, const struct resize_request *rq, struct resize_decision *ret, struct diags *ds);

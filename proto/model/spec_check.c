@@ -168,6 +168,7 @@ int spec_check(const struct vm_spec *spec, const struct host_facts *host, struct
 	check_node_perf(&c);
 	check_platform(&c);
 	check_devices(&c);
+	check_balloon(&c);
 	check_payload(&c);
 	check_serial(&c);
 	return ds->n_errors > before ? -EINVAL : 0;

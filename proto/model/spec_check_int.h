@@ -36,4 +36,5 @@ void check_numa(struct check *c);                                 /* spec_check_
 void check_node_perf(struct check *c);                            /* spec_check_perf.c */
 void check_epc(struct check *c);                                  /* spec_check_devices.c */
 void check_devices(struct check *c);                              /* spec_check_devices.c */
+void check_balloon(struct check *c);                              /* spec_check_balloon.c */
 void check_cpus(struct check *c);                                 /* spec_check_cpus.c */

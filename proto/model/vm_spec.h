@@ -162,6 +162,14 @@ struct device_spec {
 	const char **zones;
 };
 
+/* --balloon: what the guest gives up, and how. */
+struct balloon_spec {
+	bool given;
+	uint64_t size; /* bytes that the guest gives up when it starts; `resize --balloon` changes that */
+	enum tri deflate_on_oom;
+	enum tri free_page_reporting;
+};
+
 /* The back-end is another process. */
 static inline bool device_spec_vhost_user(const struct device_spec *d)
 {
@@ -179,6 +187,7 @@ struct vm_spec {
 	struct epc_spec epc[LIM_EPC];
 	size_t n_devices;
 	struct device_spec devices[LIM_DEVICES];
+	struct balloon_spec balloon;
 	bool has_segments;
 	uint32_t num_pci_segments; /* valid if has_segments, otherwise 1 is meant */
 	struct cpus_spec cpus;

@@ -28,6 +28,7 @@ int ctl_request_encode(const struct ctl_request *r, void *buf, size_t cap, size_
 	out->zone = codec_blob(r->zone);
 	out->size = r->size;
 	out->no_wait = r->no_wait;
+	out->balloon = r->balloon;
 	return codec_finish(&c, r->op, r->serial, &out->base, buf, cap, ret_len);
 }
 
@@ -43,8 +44,10 @@ static void request_shape(struct codec *c, const Pb__CtlRequest *in, enum ctl_op
 		codec_fail(c, -EPROTO, addressed ? "no VM is named" : "a VM is named where none belongs");
 	if (!creates && (in->boot || in->attached))
 		codec_fail(c, -EPROTO, "boot and attached belong to create");
-	if (op != CTL_RESIZE && (in->zone.len || in->size || in->no_wait))
+	if (op != CTL_RESIZE && (in->zone.len || in->size || in->no_wait || in->balloon))
 		codec_fail(c, -EPROTO, "a new size where none belongs");
+	if (in->balloon && in->zone.len)
+		codec_fail(c, -EPROTO, "a balloon of a zone");
 }
 
 int ctl_request_decode(const struct chan_msg *m, struct arena *a, struct ctl_request *ret, struct err *e)
@@ -72,6 +75,7 @@ int ctl_request_decode(const struct chan_msg *m, struct arena *a, struct ctl_req
 	out.zone = codec_text(&c, in->zone, LIM_ID, "zone id");
 	out.size = in->size;
 	out.no_wait = in->no_wait;
+	out.balloon = in->balloon;
 	if (c.rc == 0)
 		*ret = out;
 	return c.rc;
@@ -212,6 +216,22 @@ static void guest_get(struct codec *c, const Pb__CtlVm *in, struct ctl_vm_info *
 	v->caches[i] = (struct node_cache){in->caches[i]->guest_numa_id, in->caches[i]->size, in->caches[i]->line};
 }
 
+static Pb__CtlBalloon *balloon_put(struct codec *c, const struct ctl_balloon_info *b)
+{
+	Pb__CtlBalloon *out = codec_message(c, &pb__ctl_balloon__descriptor);
+
+	if (!out)
+		return NULL;
+	out->requested = b->requested;
+	out->actual = b->actual;
+	out->driver = b->driver;
+	out->given = b->given;
+	out->reported = b->reported;
+	out->kept = b->kept;
+	out->foreign = b->foreign;
+	return out;
+}
+
 static Pb__CtlVm **vms_put(struct codec *c, const struct ctl_vm_info *v, size_t n)
 {
 	Pb__CtlVm **out = codec_messages(c, &pb__ctl_vm__descriptor, n);
@@ -238,6 +258,8 @@ static Pb__CtlVm **vms_put(struct codec *c, const struct ctl_vm_info *v, size_t 
 		CODEC_EACH(c, k, v[i].n_devices)
 		device_put(&v[i].devices[k], out[i]->devices[k]);
 		guest_put(c, &v[i], out[i]);
+		if (v[i].has_balloon)
+			out[i]->balloon = balloon_put(c, &v[i].balloon);
 	}
 	return out;
 }
@@ -269,6 +291,15 @@ static struct ctl_vm_info *vms_get(struct codec *c, Pb__CtlVm *const *in, size_t
 		CODEC_EACH(c, k, in[i]->n_devices)
 		device_get(c, in[i]->devices[k], &out[i].devices[k]);
 		guest_get(c, in[i], &out[i]);
+		out[i].has_balloon = in[i]->balloon != NULL;
+		if (in[i]->balloon)
+			out[i].balloon = (struct ctl_balloon_info){.requested = in[i]->balloon->requested,
+								   .actual = in[i]->balloon->actual,
+								   .driver = in[i]->balloon->driver,
+								   .given = in[i]->balloon->given,
+								   .reported = in[i]->balloon->reported,
+								   .kept = in[i]->balloon->kept,
+								   .foreign = in[i]->balloon->foreign};
 	}
 	return out;
 }
@@ -390,6 +421,10 @@ int ctl_event_encode(const struct ctl_event *ev, void *buf, size_t cap, size_t *
 		out->total = ev->total;
 		out->text = codec_blob(ev->text);
 		break;
+	case CTL_EVENT_BALLOON:
+		out->done = ev->done;
+		out->total = ev->total;
+		break;
 	case CTL_EVENT_ENDED:
 		out->end = codec_end_put(&c, &ev->end);
 		break;
@@ -415,7 +450,7 @@ int ctl_event_decode(const struct chan_msg *m, struct arena *a, struct ctl_event
 	in = codec_unpack(&c, &pb__ctl_event__descriptor, m);
 	if (!in)
 		return c.rc;
-	out.kind = codec_u32(&c, in->kind, CTL_EVENT_STATE, CTL_EVENT_RESIZE, "kind of an event");
+	out.kind = codec_u32(&c, in->kind, CTL_EVENT_STATE, CTL_EVENT_BALLOON, "kind of an event");
 	out.vm_id = in->vm_id;
 	out.name = codec_text_needed(&c, in->name, LIM_ID, "name of a VM");
 	if (c.rc)
@@ -436,6 +471,10 @@ int ctl_event_decode(const struct chan_msg *m, struct arena *a, struct ctl_event
 		out.done = in->done;
 		out.total = in->total;
 		out.text = codec_text(&c, in->text, ERR_TEXT_MAX - 1, "reason");
+		break;
+	case CTL_EVENT_BALLOON:
+		out.done = in->done;
+		out.total = in->total;
 		break;
 	case CTL_EVENT_ENDED:
 		codec_end_get(&c, in->end, &out.end);

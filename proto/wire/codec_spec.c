@@ -374,6 +374,25 @@ static void devices_get(struct codec *c, const Pb__VmSpec *in, struct vm_spec *s
 	s->n_devices = in->n_devices;
 }
 
+static void balloon_put(struct codec *c, const struct balloon_spec *b, Pb__VmSpec *out)
+{
+	if (!b->given || !(out->balloon = codec_message(c, &pb__balloon_spec__descriptor)))
+		return;
+	out->balloon->size = b->size;
+	out->balloon->deflate_on_oom = b->deflate_on_oom;
+	out->balloon->free_page_reporting = b->free_page_reporting;
+}
+
+static void balloon_get(struct codec *c, const Pb__BalloonSpec *in, struct balloon_spec *b)
+{
+	if (!in)
+		return;
+	b->given = true;
+	b->size = in->size;
+	b->deflate_on_oom = get_tri(c, in->deflate_on_oom);
+	b->free_page_reporting = get_tri(c, in->free_page_reporting);
+}
+
 Pb__VmSpec *codec_spec_put(struct codec *c, const struct vm_spec *s)
 {
 	Pb__VmSpec *out = codec_message(c, &pb__vm_spec__descriptor);
@@ -384,6 +403,7 @@ Pb__VmSpec *codec_spec_put(struct codec *c, const struct vm_spec *s)
 	memory_put(c, s, out);
 	nodes_put(c, s, out);
 	devices_put(c, s, out);
+	balloon_put(c, &s->balloon, out);
 	out->has_segments = s->has_segments;
 	out->num_pci_segments = s->num_pci_segments;
 	cpus_put(c, &s->cpus, out);
@@ -410,6 +430,7 @@ struct vm_spec *codec_spec_get(struct codec *c, const Pb__VmSpec *in)
 	memory_get(c, in, s);
 	nodes_get(c, in, s);
 	devices_get(c, in, s);
+	balloon_get(c, in->balloon, &s->balloon);
 	s->has_segments = in->has_segments;
 	s->num_pci_segments = in->num_pci_segments;
 	cpus_get(c, in->cpus, &s->cpus);

@@ -177,6 +177,65 @@ static void device_state_get(struct codec *c, const struct chan_msg *m, struct w
 	ret->text = codec_text_said(c, in->text, 255, "state of a device");
 }
 
+static Pb__WkBalloon *balloon_put(struct codec *c, const struct wk_balloon *b)
+{
+	Pb__WkBalloon *out = codec_message(c, &pb__wk_balloon__descriptor);
+
+	if (!out)
+		return NULL;
+	out->bytes = b->bytes;
+	out->deflate_on_oom = b->deflate_on_oom;
+	out->free_page_reporting = b->free_page_reporting;
+	return out;
+}
+
+static void balloon_get(struct codec *c, const Pb__WkBalloon *in, struct wk_balloon *ret)
+{
+	if (!in)
+		return;
+	if (in->bytes > BALLOON_MAX || in->bytes % GUEST_PAGE)
+		codec_fail(c, -EPROTO, "a balloon of %llu bytes", (unsigned long long)in->bytes);
+	ret->there = true;
+	ret->bytes = in->bytes;
+	ret->deflate_on_oom = in->deflate_on_oom;
+	ret->free_page_reporting = in->free_page_reporting;
+}
+
+static const ProtobufCMessage *balloon_state_put(struct codec *c, const struct wk_balloon_state *b)
+{
+	Pb__WkBalloonState *out = codec_message(c, &pb__wk_balloon_state__descriptor);
+
+	if (!out)
+		return NULL;
+	out->wanted = b->wanted;
+	out->actual = b->actual;
+	out->driver = b->driver;
+	out->given = b->given;
+	out->reported = b->reported;
+	out->kept = b->kept;
+	out->foreign = b->foreign;
+	return &out->base;
+}
+
+static void balloon_state_get(struct codec *c, const struct chan_msg *m, struct wk_balloon_state *ret)
+{
+	const Pb__WkBalloonState *in;
+
+	codec_fd_count(c, m, 0);
+	in = codec_unpack(c, &pb__wk_balloon_state__descriptor, m);
+	if (!in)
+		return;
+	if (in->wanted > BALLOON_MAX || in->actual > BALLOON_MAX)
+		codec_fail(c, -EPROTO, "a balloon larger than any");
+	*ret = (struct wk_balloon_state){.wanted = in->wanted,
+					 .actual = in->actual,
+					 .driver = in->driver,
+					 .given = in->given,
+					 .reported = in->reported,
+					 .kept = in->kept,
+					 .foreign = in->foreign};
+}
+
 static const ProtobufCMessage *grant_put(struct codec *c, const struct wk_grant *g)
 {
 	Pb__WkGrant *out = codec_message(c, &pb__wk_grant__descriptor);
@@ -195,6 +254,8 @@ static const ProtobufCMessage *grant_put(struct codec *c, const struct wk_grant 
 	perf_put(c, g, out);
 	devices_put(c, g, out);
 	out->cmdline = codec_blob(g->cmdline);
+	if (g->balloon.there)
+		out->balloon = balloon_put(c, &g->balloon);
 	out->serial = g->serial;
 	out->start = g->start;
 	out->tags = codec_tags_put(c, g->tags, g->n_tags);
@@ -221,6 +282,7 @@ static void grant_get(struct codec *c, const struct chan_msg *m, struct wk_grant
 	codec_u32(c, ret->affinity[i].vcpu, 0, ret->vcpus_max - 1, "vCPU with an affinity");
 	ret->perf = perf_get(c, in, ret->plan);
 	devices_get(c, in, ret);
+	balloon_get(c, in->balloon, &ret->balloon);
 	ret->cmdline = codec_text(c, in->cmdline, LIM_CMDLINE, "kernel command line");
 	ret->serial = codec_u32(c, in->serial, SERIAL_UNSET, SERIAL_FILE, "serial mode");
 	ret->start = in->start;
@@ -367,6 +429,12 @@ int wk_encode(const struct wk_msg *m, void *buf, size_t cap, size_t *ret_len, st
 	case WK_MEMORY:
 		body = memory_put(&c, &m->u.memory);
 		break;
+	case WK_BALLOON:
+		body = (const ProtobufCMessage *)balloon_put(&c, &m->u.balloon);
+		break;
+	case WK_BALLOON_STATE:
+		body = balloon_state_put(&c, &m->u.balloon_state);
+		break;
 	case WK_ENDED:
 		body = (const ProtobufCMessage *)codec_end_put(&c, &m->u.ended);
 		break;
@@ -428,6 +496,13 @@ int wk_decode(const struct chan_msg *m, struct arena *a, struct wk_msg *ret, str
 		break;
 	case WK_MEMORY:
 		memory_get(&c, m, &out.u.memory);
+		break;
+	case WK_BALLOON:
+		codec_fd_count(&c, m, 0);
+		balloon_get(&c, codec_unpack(&c, &pb__wk_balloon__descriptor, m), &out.u.balloon);
+		break;
+	case WK_BALLOON_STATE:
+		balloon_state_get(&c, m, &out.u.balloon_state);
 		break;
 	case WK_ENDED:
 		codec_fd_count(&c, m, 0);

@@ -36,6 +36,7 @@ struct ctl_request {
 	const char *zone; /* NULL: plain memory */
 	uint64_t size;    /* bytes, with what it has at boot */
 	bool no_wait;     /* the client will not wait for the guest */
+	bool balloon;     /* size is the balloon's, not the memory's */
 };
 
 struct ctl_zone_info {
@@ -66,6 +67,13 @@ struct ctl_epc_info {
 
 #define CTL_COSTS_MAX 256u /* of all that are described, so that they fit a message beside everything else */
 
+/* What the guest gives up. Bytes; the last four since the guest was started, as in struct wk_balloon_state. */
+struct ctl_balloon_info {
+	uint64_t requested, actual;
+	bool driver;
+	uint64_t given, reported, kept, foreign;
+};
+
 struct ctl_vm_info {
 	uint32_t id;
 	const char *name;
@@ -92,6 +100,8 @@ struct ctl_vm_info {
 	struct node_cost *costs;
 	size_t n_caches;
 	struct node_cache *caches;
+	bool has_balloon;
+	struct ctl_balloon_info balloon;
 };
 
 struct ctl_reply {
@@ -109,6 +119,7 @@ enum ctl_event_kind {
 	CTL_EVENT_ENDED,
 	CTL_EVENT_DEVICE, /* a device lost its back-end, or has it again */
 	CTL_EVENT_RESIZE, /* zone has done bytes and is to have total, boot size included; text: why the host refused some */
+	CTL_EVENT_BALLOON, /* the guest has given up done bytes and is to have given up total */
 };
 
 struct ctl_event {

@@ -17,6 +17,7 @@ enum wk_op {
 		      After the grant once for each device, in their order; later whenever a new connection is there */
 	WK_POWER_BUTTON, /* no answer: what the guest does about it is the guest's affair */
 	WK_RESIZE, /* the guest is to have so much of a zone's hotplug window */
+	WK_BALLOON, /* the guest is to give up so much of its memory */
 	/* from the worker */
 	WK_READY = 288, /* machine built, sandbox closed, vCPUs not started; reports of the anonymous zones it populated */
 	WK_PROGRESS,
@@ -26,6 +27,21 @@ enum wk_op {
 	WK_DEVICE_STATE, /* a back-end came or was lost */
 	WK_ENDED,        /* it exits after this */
 	WK_MEMORY,       /* how far the guest has followed: after every RESIZE, and when anything changed, not for each block */
+	WK_BALLOON_STATE, /* the same for its balloon; and before the answer to a QUERY */
+};
+
+struct wk_balloon {
+	bool there;     /* a guest without one is never asked */
+	uint64_t bytes; /* that the guest is to give up; whole guest pages */
+	bool deflate_on_oom, free_page_reporting;
+};
+
+struct wk_balloon_state {
+	uint64_t wanted, actual; /* bytes; actual is what the guest says */
+	bool driver;             /* the guest has one for it */
+	/* Bytes since the machine was made. Of what the guest gave up or reported free: back to the host; kept, because the zone
+	 * gives none; and no memory at all. */
+	uint64_t given, reported, kept, foreign;
 };
 
 struct wk_grant {
@@ -38,6 +54,7 @@ struct wk_grant {
 	size_t n_devices;
 	struct device_plan *devices;
 	const char *cmdline;
+	struct wk_balloon balloon;
 	enum serial_mode serial;
 	bool start; /* run at once after READY */
 	size_t n_tags;
@@ -101,6 +118,8 @@ struct wk_msg {
 		struct wk_failed failed;
 		struct wk_resize resize;
 		struct wk_memory memory;
+		struct wk_balloon balloon; /* BALLOON: bytes only */
+		struct wk_balloon_state balloon_state;
 		struct end_report ended;
 	} u;
 };

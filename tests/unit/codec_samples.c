@@ -83,6 +83,7 @@ const struct vm_spec *sample_spec_full(void)
 	    (struct device_spec){.kind = DEVICE_DISK, .id = "d0", .path = "/a/disk", .readonly = TRI_ON, .queue_size = 128};
 	s.devices[1] = (struct device_spec){
 	    .kind = DEVICE_FS, .socket = "/run/fs", .tag = "t", .mac = "02::1", .mtu = 9000, .pci_segment = 3};
+	s.balloon = (struct balloon_spec){true, GiB, TRI_ON, TRI_OFF};
 	s.has_segments = true;
 	s.num_pci_segments = 96;
 	s.cpus = (struct cpus_spec){.given = true,
@@ -247,6 +248,8 @@ static int control_message(unsigned k, struct chan_msg *m)
 		vms[0] = (struct ctl_vm_info){1, "a",  1000,         VM_RUNNING, 2,     GiB,    17, 0,      5,
 					      6, true, sample_end(), 1,          &zone, "full", 1,  &device,
 					      2, epc,  2,            pins,       2,     3,      costs, 1,     &cache};
+		vms[0].has_balloon = true;
+		vms[0].balloon = (struct ctl_balloon_info){GiB, MiB, true, 1, 2, 3, UINT64_MAX};
 		vms[1] = (struct ctl_vm_info){.id = 2, .name = "b", .state = VM_ENDING};
 		r.vms = vms;
 		r.n_vms = 2;
@@ -329,6 +332,7 @@ static int worker_message(unsigned k, struct chan_msg *m)
 					       .affinity = affinity,
 					       .n_devices = 1,
 					       .devices = &device,
+					       .balloon = {true, 64 * MiB, true, true},
 					       .cmdline = "quiet",
 					       .serial = SERIAL_TTY,
 					       .start = true};
@@ -406,6 +410,31 @@ static int memory_message(unsigned k, struct chan_msg *m)
 	return wk_encode(&wk, m->data, sizeof(m->data), &m->len, NULL);
 }
 
+/* What the balloon has added. */
+static int balloon_message(unsigned k, struct chan_msg *m)
+{
+	struct ctl_request q = {.serial = 5, .op = CTL_RESIZE, .vm = "web", .size = GiB, .no_wait = true, .balloon = true};
+	struct ctl_event ev = {.kind = CTL_EVENT_BALLOON, .name = "x", .done = 2 * GiB, .total = GiB};
+	static struct wk_msg wk;
+
+	memset(&wk, 0, sizeof(wk));
+	switch (k) {
+	case 0:
+		return ctl_request_encode(&q, m->data, sizeof(m->data), &m->len, NULL);
+	case 1:
+		return ctl_event_encode(&ev, m->data, sizeof(m->data), &m->len, NULL);
+	case 2:
+		wk.op = WK_BALLOON;
+		wk.u.balloon = (struct wk_balloon){.there = true, .bytes = BALLOON_MAX};
+		break;
+	default:
+		wk.op = WK_BALLOON_STATE;
+		wk.u.balloon_state = (struct wk_balloon_state){BALLOON_MAX, GUEST_PAGE, true, 1, 2, 3, UINT64_MAX};
+		break;
+	}
+	return wk_encode(&wk, m->data, sizeof(m->data), &m->len, NULL);
+}
+
 void sample_message(unsigned k, struct chan_msg *ret)
 {
 	int r;
@@ -415,7 +444,8 @@ void sample_message(unsigned k, struct chan_msg *ret)
 	r = k < 10   ? control_message(k, ret)
 	    : k < 15 ? memsrv_message(k - 10, ret)
 	    : k < 24 ? worker_message(k - 15, ret)
-		     : memory_message(k - 24, ret);
+	    : k < 30 ? memory_message(k - 24, ret)
+		     : balloon_message(k - 30, ret);
 	assert(r == 0);
 }
 

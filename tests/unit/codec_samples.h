@@ -11,7 +11,7 @@ const struct zone_report *sample_reports(size_t *ret_n);
 struct end_report sample_end(void);
 
 /* A valid message of kind k (0 .. SAMPLE_KINDS - 1) as it would be received; nfds descriptors are numbers, not open files. */
-#define SAMPLE_KINDS 30u
+#define SAMPLE_KINDS 34u
 void sample_message(unsigned k, struct chan_msg *ret);
 
 /* Gives a received message to every decoder there is, with an arena of cap bytes. Returns how many took it. */

@@ -117,6 +117,7 @@ static void same_spec(const struct vm_spec *a, const struct vm_spec *b)
 		assert_int_equal(x->mtu, y->mtu);
 		assert_int_equal(x->pci_segment, y->pci_segment);
 	}
+	assert_memory_equal(&a->balloon, &b->balloon, sizeof(a->balloon));
 	assert_int_equal(a->has_segments, b->has_segments);
 	assert_int_equal(a->num_pci_segments, b->num_pci_segments);
 	assert_int_equal(a->cpus.given, b->cpus.given);
@@ -260,6 +261,45 @@ static void test_reports_and_ends(void **state)
 }
 
 /* Every sample is taken by exactly one decoder. */
+static void test_balloon(void **state)
+{
+	static const struct wk_balloon_state want = {BALLOON_MAX, GUEST_PAGE, true, 1, 2, 3, UINT64_MAX};
+	static const struct ctl_balloon_info info = {GiB, MiB, true, 1, 2, 3, UINT64_MAX};
+	static struct wk_msg wk;
+	struct ctl_request q;
+	struct ctl_event ev;
+	struct ctl_reply r;
+	struct arena a = fresh();
+
+	sample_message(15, &msg);
+	assert_int_equal(wk_decode(&msg, &a, &wk, NULL), 0);
+	assert_true(wk.u.grant.balloon.there && wk.u.grant.balloon.deflate_on_oom && wk.u.grant.balloon.free_page_reporting);
+	assert_int_equal(wk.u.grant.balloon.bytes, 64 * MiB);
+	a = fresh();
+	sample_message(30, &msg);
+	assert_int_equal(ctl_request_decode(&msg, &a, &q, NULL), 0);
+	assert_true(q.balloon && q.no_wait && !q.zone);
+	a = fresh();
+	sample_message(31, &msg);
+	assert_int_equal(ctl_event_decode(&msg, &a, &ev, NULL), 0);
+	assert_int_equal(ev.kind, CTL_EVENT_BALLOON);
+	assert_int_equal(ev.done, 2 * GiB);
+	assert_int_equal(ev.total, GiB);
+	a = fresh();
+	sample_message(32, &msg);
+	assert_int_equal(wk_decode(&msg, &a, &wk, NULL), 0);
+	assert_int_equal(wk.u.balloon.bytes, BALLOON_MAX);
+	a = fresh();
+	sample_message(33, &msg);
+	assert_int_equal(wk_decode(&msg, &a, &wk, NULL), 0);
+	assert_memory_equal(&wk.u.balloon_state, &want, sizeof(want));
+	a = fresh();
+	sample_message(5, &msg);
+	assert_int_equal(ctl_reply_decode(&msg, &a, &r, NULL), 0);
+	assert_true(r.vms[0].has_balloon && !r.vms[1].has_balloon);
+	assert_memory_equal(&r.vms[0].balloon, &info, sizeof(info));
+}
+
 static void test_each_by_one(void **state)
 {
 	for (unsigned k = 0; k < SAMPLE_KINDS; k++) {
@@ -344,6 +384,11 @@ static void test_refused(void **state)
 	    {"new size without resize", CTL_INFO, 0, "\x0a\x01x\x38\x05", 5},
 	    {"zone without resize", CTL_INFO, 0, "\x0a\x01x\x32\x01z", 6},
 	    {"resize of no VM", CTL_RESIZE, 0, "\x38\x05", 2},
+	    {"balloon without resize", CTL_INFO, 0, "\x0a\x01x\x48\x01", 5},
+	    {"balloon of a zone", CTL_RESIZE, 0, "\x0a\x01x\x32\x01z\x48\x01", 8},
+	    {"balloon of half a page", WK_BALLOON, 0, "\x08\x80\x10", 3},
+	    {"balloon with fd", WK_BALLOON, 1, "\x08\x80\x20", 3},
+	    {"balloon larger than any", WK_BALLOON_STATE, 0, "\x10\x80\x80\x80\x80\x80\x80\x08", 8},
 	    {"plugger without fd", MS_PLUGGER, 0, "", 0},
 	    {"plugger with two", MS_PLUGGER, 2, "", 0},
 	    {"allowed for zone 64", MS_ALLOW, 0, "\x08\x40", 2},
@@ -525,7 +570,7 @@ int main(void)
 	    cmocka_unit_test(test_words_are_plain), cmocka_unit_test(test_each_by_one), cmocka_unit_test(test_longest_list),
 	    cmocka_unit_test(test_too_long),        cmocka_unit_test(test_header),      cmocka_unit_test(test_refused),
 	    cmocka_unit_test(test_untouched),       cmocka_unit_test(test_limits),      cmocka_unit_test(test_arena_full),
-	    cmocka_unit_test(test_truncated),       cmocka_unit_test(test_random),
+	    cmocka_unit_test(test_truncated),       cmocka_unit_test(test_random),      cmocka_unit_test(test_balloon),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

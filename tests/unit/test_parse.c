@@ -248,7 +248,9 @@ static void json_all(void **state)
 	    "\"sgx_epc\":[{\"id\":\"e\",\"size\":4096,\"prefault\":true}],\"platform\":{\"num_pci_segments\":2},"
 	    "\"serial\":{\"mode\":\"File\",\"file\":\"/o\"},\"console\":{\"mode\":\"Off\"},"
 	    "\"disks\":[{\"path\":\"/d\",\"readonly\":true}],\"net\":[{\"vhost_user\":true,\"vhost_socket\":\"/s\"}],"
-	    "\"fs\":[{\"tag\":\"t\",\"socket\":\"/s\",\"num_queues\":1,\"queue_size\":1024}]}"));
+	    "\"fs\":[{\"tag\":\"t\",\"socket\":\"/s\",\"num_queues\":1,\"queue_size\":1024}],"
+	    "\"balloon\":{\"size\":8192,\"deflate_on_oom\":true,\"free_page_reporting\":false}}"));
+	assert_memory_equal(&s.balloon, &((struct balloon_spec){true, 8192, TRI_ON, TRI_OFF}), sizeof(s.balloon));
 	assert_int_equal(s.cpus.boot, 4);
 	assert_int_equal(s.cpus.max, 8);
 	assert_int_equal(s.cpus.cores_per_die, 4);
@@ -308,7 +310,10 @@ static const struct {
     {"{\"memory\":{\"zones\":[{\"id\":\"a\",\"size\":4096,\"host_numa_node\":0,\"host_numa_nodes\":[1]}]}}", 1, "exclude"},
     {"{\"memory\":{\"zones\":[{\"id\":\"\",\"size\":4096}]}}", 1, "the value is empty"},
     {"{\"memory\":{\"zones\":[{\"id\":\"a\\u0000b\",\"size\":4096}]}}", 1, "zero byte"},
-    {"{\"balloon\":{\"size\":1}}", 1, "unknown member"},
+    {"{\"pmem\":[]}", 1, "unknown member"},
+    {"{\"balloon\":{\"size\":\"1G\"}}", 1, "balloon.size"},
+    {"{\"balloon\":{\"statistics\":true}}", 1, "unknown member"},
+    {"{\"balloon\":[]}", 1, "has to be an object"},
     {"{\"cpus\":{\"boot_vcpus\":0}}", 1, "impossible"},
     {"{\"cpus\":{\"boot\":1}}", 1, "boot_vcpus"},
     {"{\"cpus\":{\"topology\":{\"threads_per_core\":1}}}", 1, "is missing"},

@@ -114,12 +114,60 @@ static void hostile_numbers(void **state)
 	assert_int_equal(resize_check(&vm, &rq, &d, &ds), -EINVAL);
 }
 
+static size_t balloon_errors(struct balloon_resize r)
+{
+	int code;
+
+	memset(&ds, 0, sizeof(ds));
+	code = balloon_resize_check(&r, &ds);
+	assert_int_equal(code, ds.n_errors ? -EINVAL : 0);
+	return ds.n_errors;
+}
+
+static void balloon(void **state)
+{
+	struct balloon_resize r = {.life = RESIZE_RUNNING, .there = true, .guest_driver = true, .memory = GiB, .size = 64 * MiB},
+			      x;
+
+	assert_int_equal(balloon_errors(r), 0);
+	x = r, x.size = GiB;
+	assert_int_equal(balloon_errors(x), 1);
+	x = r, x.size = GiB - GUEST_PAGE;
+	assert_int_equal(balloon_errors(x), 0);
+	x = r, x.size = 5;
+	assert_int_equal(balloon_errors(x), 1);
+	x = r, x.size = UINT64_MAX;
+	assert_int_equal(balloon_errors(x), 1);
+	x = r, x.size = BALLOON_MAX + GUEST_PAGE, x.memory = UINT64_MAX;
+	assert_int_equal(balloon_errors(x), 1);
+	x = r, x.there = false;
+	assert_int_equal(balloon_errors(x), 1);
+	x = r, x.guest_driver = false;
+	assert_int_equal(balloon_errors(x), 1);
+	x.no_wait = true;
+	assert_int_equal(balloon_errors(x), 0);
+	x = r, x.guest_driver = false, x.current = x.size;
+	assert_int_equal(balloon_errors(x), 0);
+	x = r, x.life = RESIZE_PAUSED;
+	assert_int_equal(balloon_errors(x), 1);
+	x.no_wait = true;
+	assert_int_equal(balloon_errors(x), 0);
+	x.life = RESIZE_NOT_BOOTED;
+	assert_int_equal(balloon_errors(x), 1);
+	x = r, x.size = 0, x.memory = 0;
+	assert_int_equal(balloon_errors(x), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test_setup(acpi_grows_by_one_slot, acpi_vm),  cmocka_unit_test_setup(acpi_ejects_newest_first, acpi_vm),
-	    cmocka_unit_test_setup(same_size_is_success, acpi_vm),    cmocka_unit_test_setup(zone_by_id, acpi_vm),
-	    cmocka_unit_test_setup(failure_leaves_decision, acpi_vm), cmocka_unit_test_setup(hostile_numbers, acpi_vm),
+	    cmocka_unit_test_setup(acpi_grows_by_one_slot, acpi_vm),
+	    cmocka_unit_test_setup(acpi_ejects_newest_first, acpi_vm),
+	    cmocka_unit_test_setup(same_size_is_success, acpi_vm),
+	    cmocka_unit_test_setup(zone_by_id, acpi_vm),
+	    cmocka_unit_test_setup(failure_leaves_decision, acpi_vm),
+	    cmocka_unit_test_setup(hostile_numbers, acpi_vm),
+	    cmocka_unit_test(balloon),
 	};
 
 	return cmocka_run_group_tests_name("resize_check", tests, NULL, NULL);

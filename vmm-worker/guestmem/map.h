@@ -77,6 +77,13 @@ void *hot_chunk(const struct guestmem *gm, gpa_t at, uint64_t *len);
 int hot_populate(const struct gm_hot *h, struct mem_range r);
 int hot_drop(const struct gm_hot *h, struct mem_range r);
 
+/* --- giveback.c --- */
+
+/* The guest does not need the pages of [at, at + len), which is page aligned and lies in a mapping of its memory: they go back to the
+ * host, and zeros come when it touches them again. false: they stay, because the zone gives none back, not all of it is memory
+ * now, or the kernel did not do it. */
+bool gm_give_back(const struct guestmem *gm, void *at, uint64_t len);
+
 /* --- epc.c --- */
 
 /* Maps the plan's EPC sections, and populates those that ask for it; fds[i] is section i's, and stays the caller's. After

@@ -25,6 +25,7 @@ struct virtio_type {
 	void (*init)(struct virtio_dev *d, const struct virtio_config *config);
 	void (*reset)(struct virtio_dev *d);
 	void (*config_read)(struct virtio_dev *d, uint8_t *config); /* fills config_len bytes */
+	void (*config_write)(struct virtio_dev *d, unsigned offset, const uint8_t *data, unsigned len); /* within config_len */
 	void (*process)(struct virtio_dev *d, unsigned queue);      /* main thread: the driver may have put requests there */
 	int (*wait_for)(struct virtio_dev *d, short *events);       /* main thread: a descriptor to poll, or -1 */
 	void (*ready)(struct virtio_dev *d, short events);          /* main thread: it is */

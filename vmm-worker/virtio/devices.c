@@ -6,8 +6,9 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-extern const struct virtio_type virtio_rng, virtio_console, virtio_mem;
+extern const struct virtio_type virtio_rng, virtio_console, virtio_mem, virtio_balloon;
 
+#define BALLOON_SLOT  3u
 #define MEM_LAST_SLOT 31u /* from there downwards */
 
 /* All there are: where each sits if the machine has it. */
@@ -115,6 +116,15 @@ int virtio_init(struct virtio *v, const struct virtio_config *config, const stru
 			return r;
 		if (d->type->init)
 			d->type->init(d, config);
+	}
+	v->balloon = NULL;
+	if (config->balloon) {
+		int r = add(v, &virtio_balloon, pci, 0, BALLOON_SLOT, e);
+
+		if (r < 0)
+			return r;
+		v->balloon = &v->dev[v->n - 1];
+		virtio_balloon_attach(v->balloon, config->balloon);
 	}
 	v->first_mem = v->n;
 	for (size_t i = 0; i < config->n_mem; i++) {

@@ -1,13 +1,14 @@
 /* The virtio devices of one machine, and their main thread. */
 #pragma once
 #include "vhost/device.h"
+#include "virtio/balloon.h"
 #include "virtio/mem.h"
 
 #include <poll.h>
 
 #define VIRTIO_ROWS        2u /* in devices.c */
 #define VIRTIO_MEM_MAX     16u
-#define VIRTIO_DEVICES_MAX (VIRTIO_ROWS + VIRTIO_MEM_MAX)
+#define VIRTIO_DEVICES_MAX (VIRTIO_ROWS + 1u + VIRTIO_MEM_MAX) /* 1: the balloon */
 
 /* What the machine was granted, as far as it concerns virtio devices. */
 struct vhost_connection {
@@ -22,6 +23,7 @@ struct virtio_config {
 	struct vhost_host vhost_host;
 	size_t n_mem;   /* at most VIRTIO_MEM_MAX */
 	struct mem_device *mem;
+	struct balloon_device *balloon; /* NULL: none */
 };
 
 struct virtio {
@@ -32,6 +34,7 @@ struct virtio {
 	struct vhost_host vhost_host;
 	size_t n_vhost;
 	struct vhost_dev vhost[LIM_DEVICES];
+	struct virtio_dev *balloon; /* one of dev; NULL: none */
 	size_t first_mem, n_mem; /* dev[first_mem] and on are virtio-mem, in the order of the configuration */
 };
 

@@ -26,6 +26,7 @@ struct virtq {
 	uint64_t desc, avail, used; /* guest addresses */
 	uint16_t size;              /* a power of two */
 	bool enabled, event_idx;
+	unsigned epoch; /* changes with every reset: a buffer of an earlier one is nobody's any more */
 	/* Where we are. */
 	uint16_t next_avail, next_used;
 	uint16_t signalled; /* next_used when it was last asked whether the driver wants an interrupt */

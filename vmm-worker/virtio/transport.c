@@ -92,7 +92,7 @@ static uint16_t size_max(const struct virtio_dev *d, unsigned i)
 
 static void reset_queue(struct virtio_dev *d, unsigned i)
 {
-	d->queue[i] = (struct virtq){.size = size_max(d, i)};
+	d->queue[i] = (struct virtq){.size = size_max(d, i), .epoch = d->queue[i].epoch + 1};
 	d->queue_vector[i] = MSIX_NO_VECTOR;
 }
 
@@ -317,9 +317,13 @@ static void config_access(struct virtio_dev *d, unsigned offset, uint8_t *data, 
 {
 	uint8_t config[CONFIG_MAX] = {0};
 
-	/* None of our devices has a field for the driver to write. */
-	if (write || !d->type->config_read || offset >= d->type->config_len || len > d->type->config_len - offset)
+	if (!d->type->config_read || offset >= d->type->config_len || len > d->type->config_len - offset)
 		return;
+	if (write) {
+		if (d->type->config_write)
+			d->type->config_write(d, offset, data, len);
+		return;
+	}
 	d->type->config_read(d, config);
 	memcpy(data, config + offset, len);
 }
