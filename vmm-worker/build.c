@@ -113,6 +113,21 @@ static int describe_perf(struct acpi_machine *am, const struct node_perf *perf, 
 	return 0;
 }
 
+/* Everything on the segments but their host bridges; the arena's memory. */
+static int describe_devices(struct acpi_machine *am, const struct pci *pci, struct arena *a, struct err *e)
+{
+	struct acpi_device *d = arena_array(a, (size_t)pci->n_segments * PCI_SLOTS, sizeof(*d));
+
+	if (!d)
+		return err_set(e, -ENOBUFS, "no room for the description of %u PCI segments", pci->n_segments);
+	am->devices = d;
+	for (uint32_t s = 0; s < pci->n_segments; s++)
+		for (unsigned slot = 1; slot < PCI_SLOTS; slot++)
+			if (pci->segment[s].slot[slot])
+				d[am->n_devices++] = (struct acpi_device){(uint16_t)s, (uint8_t)slot};
+	return 0;
+}
+
 /* The tables describe the same plan and the same topology that everything else is built from. */
 static int build_tables(struct machine *m, const struct grant *g, struct arena *a, gpa_t *ret_rsdp, struct err *e)
 {
@@ -133,6 +148,8 @@ static int build_tables(struct machine *m, const struct grant *g, struct arena *
 		am.apic_id[i] = topology_apic_id(&m->topology, i);
 	if (w->perf)
 		r = describe_perf(&am, w->perf, a, e);
+	if (r == 0)
+		r = describe_devices(&am, &m->pci, a, e);
 	if (r == 0)
 		r = acpi_build(&am, gpa(PLAT_ACPI_START), to, ACPI_MAX_BYTES, &len, ret_rsdp, e);
 	a->used = keep;

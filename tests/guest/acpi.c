@@ -74,6 +74,9 @@ static void read_srat(const uint8_t *p, const uint8_t *end)
 			print("# srat cpu apic %u node %lu%s\n", p[3], p[2] | le(p + 9, 3) << 8, p[4] & 1 ? "" : " disabled");
 		} else if (p[0] == 2 && p[1] >= 24) {
 			print("# srat cpu apic %lu node %lu%s\n", le(p + 8, 4), le(p + 4, 4), p[12] & 1 ? "" : " disabled");
+		} else if (p[0] == 5 && p[1] >= 32 && p[3] == 1) {
+			print("# srat device %lu:%u.%u node %lu%s\n", le(p + 8, 2), p[11] >> 3, p[11] & 7, le(p + 4, 4),
+			      p[24] & 1 ? "" : " disabled");
 		} else if (p[0] == 1 && p[1] >= 40) {
 			uint64_t start = le(p + 8, 8), len = le(p + 16, 8);
 			unsigned flags = (unsigned)le(p + 28, 4);

@@ -63,6 +63,38 @@ static void make_numa(void)
 	machine.has_serial = true;
 }
 
+/* fix_full's segment 1 is on node 7, which has vCPUs and memory, and no device there asks for anything. Here nodes 2 and 9 have segments
+ * only; node 2 has room for memory as well, and node 9 EPC. */
+static const struct acpi_device devices[] = {{0, 1}, {1, 4}, {1, 31}, {2, 5}, {3, 4}};
+
+static void make_initiators(void)
+{
+	static uint32_t cpus[] = {0}, of2[] = {1}, of9[] = {2, 3}, of1000[] = {4};
+	static const char *zones[] = {"ram"}, *plug[] = {"plug"}, *epc[] = {"epc0"};
+	static struct vm_spec s;
+	struct zone_spec *z;
+
+	s = (struct vm_spec){.memory = {.given = true, .has_size = true, .hotplug_method = HOTPLUG_VIRTIO_MEM},
+			     .has_segments = true,
+			     .num_pci_segments = 5,
+			     .n_epc = 1,
+			     .epc = {{.id = "epc0", .has_size = true, .size = MiB}},
+			     .n_nodes = 4,
+			     .nodes = {{.has_id = true, .guest_numa_id = 0, .n_cpus = 1, .cpus = cpus, .n_zones = 1, .zones = zones},
+				       {.has_id = true, .guest_numa_id = 2, .n_segments = 1, .segments = of2, .n_zones = 1, .zones = plug},
+				       {.has_id = true, .guest_numa_id = 9, .n_segments = 2, .segments = of9, .n_epc = 1, .epc = epc},
+				       {.has_id = true, .guest_numa_id = 1000, .n_segments = 1, .segments = of1000}},
+			     .cpus = {.given = true, .boot = 1, .max = 1}};
+	fix_zone(&s, "ram", 512 * MiB);
+	z = fix_zone(&s, "plug", 0);
+	z->o.has_hotplug_size = true;
+	z->o.hotplug_size = 256 * MiB;
+	fix_plan(&s, &plan);
+	set_cpus(1, 1, topology_of(0, 0, 0, 0, 1));
+	machine.devices = devices;
+	machine.n_devices = ARRAY_LEN(devices);
+}
+
 /* Plain memory that can grow by DIMMs, one described node. */
 static void make_dimms(void)
 {
@@ -95,8 +127,13 @@ static void make_x2apic(void)
 /* All bounds at once. Three threads and five cores leave gaps in the ids. */
 static void make_huge(void)
 {
+	static struct acpi_device all[LIM_SEGMENTS * 31];
 	static struct vm_spec s;
 
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		all[i] = (struct acpi_device){(uint16_t)(i / 31), (uint8_t)(1 + i % 31)};
+	machine.devices = all;
+	machine.n_devices = ARRAY_LEN(all);
 	s = (struct vm_spec){.has_segments = true, .num_pci_segments = LIM_SEGMENTS, .n_nodes = LIM_NODES};
 	for (uint32_t i = 0; i < LIM_NODES; i++)
 		s.nodes[i] = (struct numa_spec){.has_id = true, .guest_numa_id = i == LIM_NODES - 1 ? 253 : i};
@@ -116,7 +153,7 @@ static const struct {
 	const char *name;
 	void (*make)(void);
 } machines[] = {
-    {"minimal", make_minimal}, {"numa", make_numa}, {"dimms", make_dimms}, {"x2apic", make_x2apic}, {"huge", make_huge},
+    {"minimal", make_minimal}, {"numa", make_numa}, {"initiators", make_initiators}, {"dimms", make_dimms}, {"x2apic", make_x2apic}, {"huge", make_huge},
 };
 
 static void build(void (*make)(void))
@@ -299,6 +336,37 @@ static void test_memory(void **state)
 	assert_int_equal(slit[44 + 8 * 1 + 2], 20);
 }
 
+/* 5.2.16.6: exactly the devices on segments of nodes that nothing else makes known. */
+static void test_initiators(void **state)
+{
+	static const struct {
+		uint32_t domain;
+		uint16_t segment;
+		uint8_t slot;
+	} want[] = {{2, 1, 4}, {2, 1, 31}, {9, 2, 5}, {9, 3, 4}};
+	const uint8_t *srat, *end;
+	size_t n = 0;
+
+	build(make_initiators);
+	srat = find("SRAT");
+	end = srat + le(srat + 4, 4);
+	for (const uint8_t *p = srat + 48; p < end; p += p[1]) {
+		if (p[0] != 5)
+			continue;
+		assert_true(n < ARRAY_LEN(want));
+		assert_int_equal(p[1], 32);
+		assert_int_equal(p[3], 1);
+		assert_int_equal(le(p + 4, 4), want[n].domain);
+		assert_int_equal(le(p + 8, 2), want[n].segment);
+		assert_int_equal(p[10], 0);
+		assert_int_equal(p[11], want[n].slot << 3);
+		assert_int_equal(le(p + 12, 8) | le(p + 20, 4), 0);
+		assert_int_equal(le(p + 24, 4), 1);
+		n++;
+	}
+	assert_int_equal(n, ARRAY_LEN(want));
+}
+
 static void test_segments(void **state)
 {
 	const uint8_t *mcfg;
@@ -387,6 +455,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_sums), cmocka_unit_test(test_too_small), cmocka_unit_test(test_without_nodes),
 	    cmocka_unit_test(test_cpus), cmocka_unit_test(test_memory),    cmocka_unit_test(test_segments),
+	    cmocka_unit_test(test_initiators),
 	    cmocka_unit_test(test_hmat),
 	};
 

@@ -18,6 +18,12 @@ struct acpi_hmat_cache {
 	uint16_t line_bytes;
 };
 
+/* A PCI function other than a host bridge; bus and function are always 0. */
+struct acpi_device {
+	uint16_t segment;
+	uint8_t slot;
+};
+
 struct acpi_machine {
 	const struct mem_plan *plan;
 	uint32_t vcpus_boot, vcpus_max;
@@ -26,6 +32,8 @@ struct acpi_machine {
 	const struct acpi_hmat_pair *pairs;
 	size_t n_caches;
 	const struct acpi_hmat_cache *caches;
+	size_t n_devices;
+	const struct acpi_device *devices;
 	bool has_serial;
 };
 

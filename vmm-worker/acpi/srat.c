@@ -1,4 +1,5 @@
-/* SRAT, 5.2.16: which vCPU, which memory and which EPC section belong to which node. */
+/* SRAT, 5.2.16: which vCPU, which memory, which EPC section and, where nothing else makes a node known, which device belong to which
+ * node. */
 #include "tables.h"
 
 #define AFFINITY_ENABLED 1u
@@ -42,6 +43,34 @@ static void memory(struct out *o, uint32_t domain, gspan_t at, uint32_t flags)
 	out_u64(o, 0);
 }
 
+/* 5.2.16.6, with the device handle of a PCI device: segment, bus, and slot and function in one byte. */
+static void initiator(struct out *o, uint32_t domain, const struct acpi_device *d)
+{
+	out_u8(o, 5);
+	out_u8(o, 32);
+	out_u8(o, 0);
+	out_u8(o, 1); /* PCI */
+	out_u32(o, domain);
+	out_u16(o, d->segment);
+	out_u8(o, 0);
+	out_u8(o, (uint8_t)(d->slot << 3));
+	out_zero(o, 12);
+	out_u32(o, AFFINITY_ENABLED);
+	out_u32(o, 0);
+}
+
+/* A node with neither vCPU nor RAM is none for Linux, and whatever is there is nowhere: its devices ask for it to be one. Memory
+ * that may be plugged in later does not help, and EPC is no memory to allocate from. */
+static bool has_others(const struct mem_plan *p, uint32_t node)
+{
+	if (!nodeset_empty(&p->nodes[node].cpus))
+		return true;
+	for (size_t i = 0; i < p->n_pieces; i++)
+		if (p->zones[p->pieces[i].zone].guest_node == node)
+			return true;
+	return false;
+}
+
 void acpi_srat(struct out *o, const struct acpi_machine *m)
 {
 	const struct mem_plan *p = m->plan;
@@ -63,5 +92,11 @@ void acpi_srat(struct out *o, const struct acpi_machine *m)
 	}
 	for (size_t i = 0; i < p->n_epc; i++)
 		memory(o, p->nodes[p->epc[i].node].guest_numa_id, p->epc[i].at, 0);
+	for (size_t i = 0; i < m->n_devices; i++) {
+		uint32_t node = p->segment_node[m->devices[i].segment];
+
+		if (!has_others(p, node))
+			initiator(o, p->nodes[node].guest_numa_id, &m->devices[i]);
+	}
 	table_end(o, start);
 }
