@@ -47,7 +47,7 @@ static int build_virtio(struct machine *m, struct grant *g, struct err *e)
 	    .n_vhost = g->w.n_devices,
 	    .vhost = g->w.devices,
 	    .connection = connection,
-	    .vhost_host = {.irq = &m->irq, .plan = g->w.plan, .zone_fds = g->zone},
+	    .vhost_host = {.irq = &m->irq, .plan = g->w.plan, .gm = &m->gm, .zone_fds = g->zone},
 	    .n_mem = m->hotplug.n,
 	    .mem = m->hotplug.mem,
 	    .balloon = m->balloon.there ? &m->balloon.dev : NULL,

@@ -12,6 +12,9 @@
 
 #define MEMSRV_MS 20000 /* 1 GiB of huge pages on a slow host; then memsrv is as good as dead */
 #define NEWS_MS   50u
+#define TELL_MS   60000u /* for back-ends to follow a change: more than the end of a ring's requests may take */
+#define STILL_MS  1000u  /* that a guest stands still for requests of its disks at most */
+#define LOOK_MS   1      /* how often they are looked at meanwhile */
 
 void hotplug_init(struct machine *m, int plug_fd)
 {
@@ -113,12 +116,44 @@ static void explain(struct machine *m, size_t i, int code)
 		snprintf(text, cap, "the host has no memory left where this zone may be (%s)", strerrordesc_np(-code));
 }
 
+/* Whether all back-ends that are there can be told. */
+static bool back_ends_take(struct machine *m, size_t i, struct mem_range r, bool plug)
+{
+	const struct gm_hot *h = &m->gm.hot[i];
+	bool good = true;
+
+	pthread_mutex_lock(&m->dev_lock);
+	for (size_t k = 0; k < m->virtio.n_vhost && good; k++) {
+		const struct vhost_dev *d = &m->virtio.vhost[k];
+		unsigned regions;
+
+		good = vhost_memory_takes(d, h, r, plug, &regions);
+		if (!good)
+			snprintf(m->hotplug.refused[i], sizeof(m->hotplug.refused[i]),
+				 "the back-end of %.40s takes %u regions of memory, with this change there would be %u",
+				 d->plan->id, d->front.max_map, regions);
+	}
+	pthread_mutex_unlock(&m->dev_lock);
+	return good;
+}
+
+static void tell_back_ends(struct machine *m, const struct hotplug_change *c)
+{
+	pthread_mutex_lock(&m->dev_lock);
+	for (size_t k = 0; k < m->virtio.n_vhost; k++)
+		vhost_memory_changed(&m->virtio.vhost[k], &m->gm.hot[c->window], c->range, c->plug);
+	pthread_mutex_unlock(&m->dev_lock);
+}
+
 /* Pages, slot, and only then does anybody see it as memory. */
 static uint16_t plug(struct machine *m, size_t i, struct mem_range r, const struct hotplug_pause *pause)
 {
 	struct gm_hot *h = &m->gm.hot[i];
-	int rc = pages(m, h, r, PLUG_MAKE);
+	int rc;
 
+	if (!back_ends_take(m, i, r, true))
+		return VIRTIO_MEM_RESP_BUSY;
+	rc = pages(m, h, r, PLUG_MAKE);
 	if (rc == 0) {
 		rc = change_slots(m, h, r, true, pause);
 		if (rc < 0)
@@ -135,12 +170,14 @@ static uint16_t plug(struct machine *m, size_t i, struct mem_range r, const stru
 	return VIRTIO_MEM_RESP_ACK;
 }
 
-/* No device of ours may touch it any more, then no vCPU, then it is gone. */
+/* No device of ours may touch it any more, then no vCPU. Its pages go when no back-end knows it any more. */
 static uint16_t unplug(struct machine *m, size_t i, struct mem_range r, const struct hotplug_pause *pause)
 {
 	struct gm_hot *h = &m->gm.hot[i];
 	int rc;
 
+	if (!back_ends_take(m, i, r, false))
+		return VIRTIO_MEM_RESP_BUSY;
 	set_blocks(m, h, r, false);
 	rc = change_slots(m, h, r, false, pause);
 	if (rc < 0) {
@@ -148,9 +185,6 @@ static uint16_t unplug(struct machine *m, size_t i, struct mem_range r, const st
 		set_blocks(m, h, r, true);
 		return VIRTIO_MEM_RESP_BUSY;
 	}
-	rc = pages(m, h, r, PLUG_DROP);
-	if (rc < 0)
-		explain(m, i, rc);
 	return VIRTIO_MEM_RESP_ACK;
 }
 
@@ -162,32 +196,113 @@ static bool next_job(struct machine *m, size_t i, struct mem_job *ret)
 	return ret->there;
 }
 
-/* UNPLUG_ALL and whatever else: runs of plugged blocks one by one, so that a block is in one state only. */
-static uint16_t unplug_runs(struct machine *m, size_t i, struct mem_range r, const struct hotplug_pause *pause)
+static void answer(struct machine *m, size_t i, uint16_t response)
 {
-	const struct mem_blocks *b = &m->gm.hot[i].blocks;
-
-	for (uint64_t at = r.first, end = r.first + r.n, n; at < end; at += n) {
-		n = mem_blocks_run(b, at, end - at);
-		if (mem_blocks_has(b, at) && unplug(m, i, (struct mem_range){at, n}, pause) != VIRTIO_MEM_RESP_ACK)
-			return VIRTIO_MEM_RESP_BUSY;
-	}
-	return VIRTIO_MEM_RESP_ACK;
+	pthread_mutex_lock(&m->dev_lock);
+	virtio_mem_finish(&m->virtio.dev[m->virtio.first_mem + i], response);
+	pthread_mutex_unlock(&m->dev_lock);
 }
 
-void hotplug_work(struct machine *m, const struct hotplug_pause *pause)
+/* UNPLUG_ALL comes as all of the window, whatever is plugged of it. */
+static void begin(struct machine *m, size_t i, const struct mem_job *job, const struct hotplug_pause *pause, uint64_t now)
 {
-	for (size_t i = 0; i < m->hotplug.n; i++) {
-		struct mem_job job;
-		uint16_t response;
+	bool up = job->type == VIRTIO_MEM_REQ_PLUG;
+	uint16_t response = up ? plug(m, i, job->range, pause) : unplug(m, i, job->range, pause);
 
-		if (!next_job(m, i, &job))
-			continue;
-		response = job.type == VIRTIO_MEM_REQ_PLUG ? plug(m, i, job.range, pause) : unplug_runs(m, i, job.range, pause);
-		pthread_mutex_lock(&m->dev_lock);
-		virtio_mem_finish(&m->virtio.dev[m->virtio.first_mem + i], response);
-		pthread_mutex_unlock(&m->dev_lock);
+	if (response != VIRTIO_MEM_RESP_ACK) {
+		answer(m, i, response);
+		return;
 	}
+	m->hotplug.change =
+	    (struct hotplug_change){.there = true, .plug = up, .window = i, .range = job->range, .until = now + TELL_MS};
+	tell_back_ends(m, &m->hotplug.change);
+}
+
+static bool any_drains(const struct machine *m)
+{
+	for (size_t k = 0; k < m->virtio.n_vhost; k++)
+		if (vhost_drains(&m->virtio.vhost[k]))
+			return true;
+	return false;
+}
+
+/* Holds the guest while a disk's requests have to end first, and looks whether they have. Under the lock, but not while it waits
+ * for vCPUs, one of which may wait for the lock. */
+static void keep_still(struct machine *m, struct hotplug_change *c, const struct hotplug_pause *pause, uint64_t now)
+{
+	if (!c->still && c->still_until == 0 && any_drains(m)) {
+		pthread_mutex_unlock(&m->dev_lock);
+		pause->hold(pause->arg);
+		pthread_mutex_lock(&m->dev_lock);
+		c->still = true;
+		c->still_until = now + STILL_MS;
+	}
+	for (size_t k = 0; k < m->virtio.n_vhost; k++)
+		vhost_drain(&m->virtio.vhost[k], now >= c->still_until);
+	if (!c->still || (any_drains(m) && now < c->still_until))
+		return;
+	if (!any_drains(m))
+		c->still_until = 0; /* another one may come to that later */
+	c->still = false;
+	pause->release(pause->arg);
+}
+
+/* true: every back-end has followed, or is gone. */
+static bool is_told(struct machine *m, struct hotplug_change *c, const struct hotplug_pause *pause, uint64_t now)
+{
+	bool told = true;
+
+	pthread_mutex_lock(&m->dev_lock);
+	keep_still(m, c, pause, now);
+	for (size_t k = 0; k < m->virtio.n_vhost; k++) {
+		struct vhost_dev *d = &m->virtio.vhost[k];
+
+		if (!vhost_memory_is_told(d) && now >= c->until)
+			vhost_memory_give_up(d);
+		told = told && vhost_memory_is_told(d);
+	}
+	pthread_mutex_unlock(&m->dev_lock);
+	return told;
+}
+
+static void finish(struct machine *m, struct hotplug_change *c)
+{
+	int rc = c->plug ? 0 : pages(m, &m->gm.hot[c->window], c->range, PLUG_DROP);
+
+	if (rc < 0)
+		explain(m, c->window, rc);
+	c->there = false;
+	answer(m, c->window, VIRTIO_MEM_RESP_ACK);
+}
+
+/* true: no change is on its way (any more). */
+static bool go_on(struct machine *m, const struct hotplug_pause *pause, uint64_t now)
+{
+	struct hotplug_change *c = &m->hotplug.change;
+
+	if (!c->there)
+		return true;
+	if (!is_told(m, c, pause, now))
+		return false;
+	finish(m, c);
+	return true;
+}
+
+int hotplug_work(struct machine *m, const struct hotplug_pause *pause, uint64_t now)
+{
+	struct hotplug *hp = &m->hotplug;
+	struct hotplug_change *c = &hp->change;
+	bool done = go_on(m, pause, now);
+
+	for (size_t i = 0; i < hp->n && done && !hp->lost; i++) {
+		struct mem_job job;
+
+		hp->next = (hp->next + 1) % hp->n;
+		if (next_job(m, hp->next, &job))
+			begin(m, hp->next, &job, pause, now);
+		done = go_on(m, pause, now);
+	}
+	return done ? -1 : c->still ? LOOK_MS : now < c->until ? (int)(c->until - now) : 0;
 }
 
 bool hotplug_request(struct machine *m, uint16_t zone, uint64_t bytes)

@@ -1,5 +1,6 @@
-/* What virtio-mem's requests do to memory: pages first, then the slot, then the guest's answer; and the other way round. Main thread,
- * without the device lock, which these take where they need it. */
+/* What virtio-mem's requests do to memory: pages first, then the slot, then the back-ends, then the guest's answer; and the other
+ * way round. One change after the other, each over several calls if back-ends have to be waited for. Main thread, without the
+ * device lock, which these take where they need it. */
 #pragma once
 #include "bulkhead/err.h"
 #include "guestmem/map.h"
@@ -7,6 +8,16 @@
 #include "virtio/mem.h"
 
 struct machine;
+
+/* A run of blocks on its way. */
+struct hotplug_change {
+	bool there, plug;
+	size_t window;
+	struct mem_range range;
+	uint64_t until;       /* ms: then back-ends that have not followed are given up */
+	bool still;           /* vCPUs are held until disks have answered all requests, */
+	uint64_t still_until; /* at most so long */
+};
 
 struct hotplug {
 	int plug_fd; /* to memsrv; -1: every zone with a window is made here */
@@ -16,9 +27,11 @@ struct hotplug {
 	char refused[GM_HOT_MAX][128];      /* why the host could not give what was asked for; "": it could */
 	uint64_t told_at[GM_HOT_MAX];       /* ms */
 	bool lost; /* KVM did not give a slot back: the machine cannot go on */
+	struct hotplug_change change;
+	size_t next; /* window whose turn it is */
 };
 
-/* How vCPUs are kept from running for a moment. */
+/* How vCPUs are kept from running for a moment. Holding what is held, and releasing what is not, does no harm. */
 struct hotplug_pause {
 	void (*hold)(void *arg);
 	void (*release)(void *arg);
@@ -29,8 +42,9 @@ struct hotplug_pause {
 void hotplug_init(struct machine *m, int plug_fd);
 int hotplug_init_slots(struct machine *m, struct err *e);
 
-/* Does what the guest has asked for. */
-void hotplug_work(struct machine *m, const struct hotplug_pause *pause);
+/* Does what the guest has asked for, as far as that can be done now. Returns ms after which it wants to be called again even if
+ * nothing happens, -1: never. now: ms. */
+int hotplug_work(struct machine *m, const struct hotplug_pause *pause, uint64_t now);
 
 /* Asks the guest of a zone to have `bytes` of its window. false: there is no such window. */
 bool hotplug_request(struct machine *m, uint16_t zone, uint64_t bytes);

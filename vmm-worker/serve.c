@@ -25,6 +25,7 @@ struct server {
 	struct link *l;
 	struct arena *arena;
 	enum phase phase;
+	bool still;           /* no vCPU runs for a moment, whatever the phase */
 	uint32_t hold_serial; /* the PAUSE that waits for its answer */
 	int pid;
 	bool done;
@@ -75,7 +76,8 @@ static void go(struct server *s, uint32_t serial)
 {
 	if (s->phase != PHASE_RUNNING) {
 		s->phase = PHASE_RUNNING;
-		runctl_release(&s->m->run);
+		if (!s->still)
+			runctl_release(&s->m->run);
 	}
 	send_state(s, serial);
 }
@@ -101,6 +103,9 @@ static void keep_still(void *arg)
 {
 	struct server *s = arg;
 
+	if (s->still)
+		return;
+	s->still = true;
 	if (s->phase == PHASE_HELD)
 		return;
 	runctl_hold(&s->m->run);
@@ -113,6 +118,7 @@ static void let_go(void *arg)
 {
 	struct server *s = arg;
 
+	s->still = false;
 	if (s->phase == PHASE_RUNNING)
 		runctl_release(&s->m->run);
 }
@@ -123,6 +129,12 @@ static void stop(struct server *s, uint32_t serial)
 
 	snprintf(r.detail, sizeof(r.detail), "stopped by request");
 	end(s, serial, &r);
+}
+
+/* Of two waits, -1: for ever. */
+static int sooner(int a, int b)
+{
+	return a < 0 ? b : b < 0 || a < b ? a : b;
 }
 
 static uint64_t now_ms(void)
@@ -138,11 +150,11 @@ static int hotplug(struct server *s)
 {
 	struct hotplug_pause pause = {keep_still, let_go, s};
 	struct hotplug_news news;
-	int again = -1;
+	int again = -1, more;
 
 	if (s->m->hotplug.n == 0)
 		return -1;
-	hotplug_work(s->m, &pause);
+	more = hotplug_work(s->m, &pause, now_ms());
 	if (s->m->hotplug.lost) {
 		struct end_report r = {.cause = END_KVM_ERROR};
 
@@ -157,7 +169,7 @@ static int hotplug(struct server *s)
 
 		send_or_leave(s, &m);
 	}
-	return again;
+	return sooner(again, more);
 }
 
 static void send_balloon(struct server *s, const struct wk_balloon_state *state)
@@ -311,12 +323,6 @@ static void on_console(struct machine *m, short events)
 	else if (events & (POLLHUP | POLLERR))
 		serial_attach(&m->serial, -1);
 	pthread_mutex_unlock(&m->dev_lock);
-}
-
-/* Of two waits, -1: for ever. */
-static int sooner(int a, int b)
-{
-	return a < 0 ? b : b < 0 || a < b ? a : b;
 }
 
 static int virtio_wait(struct machine *m)

@@ -37,17 +37,6 @@ static bool many_hotplug(const struct vm_spec *s, struct txt *t)
 	return n > MEM_DEVICES_MAX;
 }
 
-/* Back-ends are told of boot memory only. */
-static bool device_hotplug(const struct vm_spec *s, struct txt *t)
-{
-	size_t n = s->memory.o.has_hotplug_size;
-
-	for (size_t i = 0; i < s->n_zones && i < LIM_ZONES; i++)
-		n += s->zones[i].o.has_hotplug_size;
-	txt_set(t, "%zu devices", s->n_devices);
-	return n && s->n_devices;
-}
-
 static bool no_boot_memory(const struct vm_spec *s, struct txt *t)
 {
 	txt_set(t, "%zu zones of size 0", s->n_zones);
@@ -138,7 +127,6 @@ static const struct {
     {"--memory-zone", file_hotplug, "hotplug of a zone that is a file's", "leave file or hotplug_size out"},
     {"--memory-zone", many_hotplug, "hotplug of more than 16 zones",
      "leave hotplug_size out where all memory can be given at boot"},
-    {"--disk, --net, --fs", device_hotplug, "a device beside memory with hotplug_size", "leave one of them out"},
     {"--memory-zone", no_boot_memory, "starting a guest without any memory", "give at least one zone a size"},
     {"--disk", disk, "a disk without a back-end of its own", "start one on the image, and use vhost_user=on,socket=PATH"},
     {"--net", net, "a network device without a back-end of its own", "start one, and use vhost_user=on,socket=PATH"},

@@ -7,256 +7,7 @@
 
 #include <cmocka.h>
 
-#include "vhost/front.h"
-
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <linux/virtio_blk.h>
-#include <linux/virtio_config.h>
-#include <string.h>
-#include <sys/eventfd.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#define BIT(n)     (UINT64_C(1) << (n))
-#define QUEUES     2u
-#define CONFIG_LEN 60u
-
-enum fault {
-	FINE,
-	OTHER_REQUEST,
-	NO_REPLY_FLAG,
-	OTHER_VERSION,
-	TOO_LONG,
-	TOO_SHORT,
-	HUGE,
-	EXTRA_FD,
-	MANY_FDS,
-	NO_FD,
-	NO_MEMFD,
-	TWICE,
-	REFUSES,
-	SILENT,
-	HALF,
-	CLOSES,
-	FAULTS,
-};
-
-static struct vu_front f;
-static int zone, kick, call;
-static struct vu_map map[2];
-static struct {
-	int sock;
-	uint64_t protocol;
-	unsigned n; /* messages so far */
-	unsigned fault_at;
-	enum fault fault;
-	uint32_t seen[128];
-	unsigned n_fds; /* that came */
-	uint64_t sizes[8];
-	uint32_t enabled;
-	uint16_t base[QUEUES];
-} be;
-static uint64_t now;
-
-static unsigned open_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
-}
-
-static void send_with(const void *data, size_t len, const int *fds, unsigned n)
-{
-	union {
-		struct cmsghdr align;
-		char room[CMSG_SPACE(sizeof(int) * 32)];
-	} control = {0};
-	struct iovec iov = {(void *)(uintptr_t)data, len};
-	struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1};
-
-	if (n) {
-		struct cmsghdr *c;
-
-		h.msg_control = control.room;
-		h.msg_controllen = CMSG_SPACE(sizeof(int) * n);
-		c = CMSG_FIRSTHDR(&h);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int) * n);
-		memcpy(CMSG_DATA(c), fds, sizeof(int) * n);
-	}
-	sendmsg(be.sock, &h, MSG_NOSIGNAL);
-}
-
-static void answer(struct vu_msg *m, enum fault fault)
-{
-	int memfd = -1, many[32];
-	size_t len;
-
-	m->hdr.flags = VU_VERSION | VU_REPLY;
-	memset(m->payload + m->hdr.size, 0, sizeof(m->payload) - m->hdr.size);
-	switch (m->hdr.request) {
-	case VU_GET_FEATURES:
-		vu_put_u64(m, m->hdr.request, BIT(VIRTIO_F_VERSION_1) | BIT(VU_F_PROTOCOL_FEATURES) | BIT(VIRTIO_BLK_F_FLUSH));
-		break;
-	case VU_GET_PROTOCOL_FEATURES:
-		vu_put_u64(m, m->hdr.request, be.protocol | BIT(1) | BIT(63)); /* and some that we do not know */
-		break;
-	case VU_GET_QUEUE_NUM:
-		vu_put_u64(m, m->hdr.request, QUEUES);
-		break;
-	case VU_GET_MAX_MEM_SLOTS:
-		vu_put_u64(m, m->hdr.request, 32);
-		break;
-	case VU_GET_CONFIG:
-		break;
-	case VU_GET_INFLIGHT_FD: {
-		struct vu_inflight in = {.mmap_size = 4096, .num_queues = QUEUES, .queue_size = 128};
-
-		memfd = fault == NO_MEMFD ? open("/", O_RDONLY | O_CLOEXEC)
-					  : memfd_create("inflight", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-		vu_put(m, m->hdr.request, &in, sizeof(in));
-		break;
-	}
-	case VU_GET_VRING_BASE: {
-		struct vu_vring_state s;
-
-		memcpy(&s, m->payload, sizeof(s));
-		s.num = 100 + s.index;
-		vu_put(m, m->hdr.request, &s, sizeof(s));
-		break;
-	}
-	default:
-		vu_put_u64(m, m->hdr.request, fault == REFUSES);
-		break;
-	}
-	m->hdr.flags = VU_VERSION | VU_REPLY;
-	len = vu_len(m);
-	many[0] = memfd;
-	for (unsigned i = memfd >= 0; i < 32; i++)
-		many[i] = zone;
-	switch (fault) {
-	case OTHER_REQUEST:
-		m->hdr.request ^= 1;
-		break;
-	case NO_REPLY_FLAG:
-		m->hdr.flags = VU_VERSION;
-		break;
-	case OTHER_VERSION:
-		m->hdr.flags = VU_REPLY | 2;
-		break;
-	case TOO_LONG:
-		m->hdr.size += 8;
-		len += 8;
-		break;
-	case TOO_SHORT:
-		m->hdr.size -= 5;
-		len -= 5;
-		break;
-	case HUGE:
-		m->hdr.size = UINT32_MAX;
-		break;
-	case HALF:
-		len /= 2;
-		break;
-	case FINE:
-	case EXTRA_FD:
-	case MANY_FDS:
-	case NO_FD:
-	case NO_MEMFD:
-	case TWICE:
-	case REFUSES:
-	case SILENT:
-	case CLOSES:
-	case FAULTS:
-		break;
-	}
-	if (fault == EXTRA_FD || fault == MANY_FDS)
-		send_with(m, len, many, fault == MANY_FDS ? 32 : memfd >= 0 ? 2 : 1);
-	else
-		send_with(m, len, many, memfd >= 0 && fault != NO_FD ? 1 : 0);
-	if (fault == TWICE)
-		send_with(m, len, NULL, 0);
-	if (memfd >= 0)
-		close(memfd);
-}
-
-/* Takes one message if there is one. */
-static bool backend_step(void)
-{
-	union {
-		struct cmsghdr align;
-		char room[CMSG_SPACE(sizeof(int) * VU_REGIONS_MAX)];
-	} control;
-	struct vu_msg m;
-	struct iovec iov = {&m, sizeof(m.hdr)};
-	struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof(control.room)};
-	enum fault fault;
-
-	if (be.sock < 0 || recvmsg(be.sock, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) != sizeof(m.hdr))
-		return false;
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(&h); c; c = CMSG_NXTHDR(&h, c)) {
-		unsigned n = (unsigned)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-
-		for (unsigned i = 0; i < n; i++) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
-			close(fd);
-			be.n_fds++;
-		}
-	}
-	assert_true(m.hdr.size <= sizeof(m.payload));
-	if (m.hdr.size)
-		assert_int_equal(recv(be.sock, m.payload, m.hdr.size, 0), m.hdr.size);
-	assert_int_equal(m.hdr.flags & VU_VERSION_MASK, VU_VERSION);
-	be.seen[be.n % 128] = m.hdr.request;
-	if (m.hdr.request == VU_SET_VRING_BASE) {
-		struct vu_vring_state s;
-
-		memcpy(&s, m.payload, sizeof(s));
-		assert_true(s.index < QUEUES);
-		be.base[s.index] = (uint16_t)s.num;
-	}
-	if (m.hdr.request == VU_SET_VRING_ENABLE)
-		be.enabled++;
-	fault = be.n++ == be.fault_at ? be.fault : FINE;
-	if (fault == CLOSES) {
-		close(be.sock);
-		be.sock = -1;
-	} else if (fault != SILENT && (vu_has_answer(m.hdr.request) || (m.hdr.flags & VU_NEED_REPLY))) {
-		answer(&m, fault);
-	}
-	return true;
-}
-
-static void pump(void)
-{
-	struct pollfd p[VU_FRONT_POLL];
-
-	for (unsigned i = 0; i < 1000; i++) {
-		bool more = backend_step();
-
-		vu_front_poll(&f, p);
-		if (poll(p, VU_FRONT_POLL, 0) <= 0 && !more) {
-			uint64_t until = vu_front_until(&f);
-
-			if (until == UINT64_MAX)
-				return;
-			now = until; /* nobody says anything any more */
-			poll(p, VU_FRONT_POLL, 0);
-		}
-		vu_front_work(&f, p, now);
-	}
-	fail_msg("no end");
-}
+#include "vhost_fixture.h"
 
 static void connect_front(void)
 {
@@ -266,17 +17,35 @@ static void connect_front(void)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, requests), 0);
 	be.sock = pair[1];
 	be.n = be.n_fds = be.enabled = 0;
+	be.n_table = be.tables = be.added = be.removed = 0;
+	be.rings_run = be.removed_under_way = false;
 	vu_front_connect(&f, pair[0], requests[0], requests[1], now);
 	pump();
 }
 
-/* A life: greeting, start, stop, start again, new configuration. */
+static bool knows(unsigned n)
+{
+	unsigned found = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		for (unsigned k = 0; k < be.n_table; k++)
+			found += memcmp(&be.table[k], &f.map[i].region, sizeof(be.table[k])) == 0;
+	return be.n_table == n && found == n;
+}
+
+/* A life: greeting, start, stop, start again, with more memory. */
 static void live(void)
 {
 	connect_front();
 	for (unsigned i = 0; i < 2 && f.phase == VU_IDLE; i++) {
+		f.n_map = 2 + i;
 		vu_front_start(&f, i == 0, now);
 		pump();
+		if (f.phase == VU_RUNNING && vu_front_adds(&f) && i == 0) {
+			f.n_map = 3;
+			vu_front_tell(&f, now);
+			pump();
+		}
 		if (f.phase == VU_RUNNING) {
 			vu_front_stop(&f, now);
 			pump();
@@ -343,7 +112,7 @@ static void good_backends_run(void **state)
 	}
 }
 
-static void memory_is_sent_once_and_not_more_than_granted(void **state)
+static void memory_is_sent_once(void **state)
 {
 	unsigned regions = 0, tables = 0;
 
@@ -353,8 +122,87 @@ static void memory_is_sent_once_and_not_more_than_granted(void **state)
 		regions += be.seen[i] == VU_ADD_MEM_REG;
 		tables += be.seen[i] == VU_SET_MEM_TABLE;
 	}
-	assert_int_equal(regions, 2);
+	assert_int_equal(regions, 3);
 	assert_int_equal(tables, 0);
+	forget();
+}
+
+/* With the two ways to be told, and with and without acknowledgements: what the back-end knows is what it shall know when the
+ * phase ends, and nothing is taken from under rings that run. */
+static void changes_of_memory_are_followed(void **state)
+{
+	static const uint64_t kinds[] = {ALL, ALL & ~BIT(VU_PF_REPLY_ACK), ALL & ~BIT(VU_PF_CONFIGURE_MEM_SLOTS),
+					 ALL & ~BIT(VU_PF_CONFIGURE_MEM_SLOTS) & ~BIT(VU_PF_REPLY_ACK), 0};
+
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		struct vu_map other[2] = {map[0], {{0x100000, 0x3000, 0x100000, 0x1000}, zone}};
+		bool adds = kinds[i] & BIT(VU_PF_CONFIGURE_MEM_SLOTS);
+
+		prepare(kinds[i], FINE, UINT32_MAX);
+		connect_front();
+		vu_front_start(&f, true, now);
+		pump();
+		assert_int_equal(f.phase, VU_RUNNING);
+		assert_true(knows(2));
+		/* More, while the rings run. */
+		if (adds) {
+			unsigned added = be.added;
+
+			f.n_map = 4;
+			vu_front_tell(&f, now);
+			pump();
+			assert_int_equal(f.phase, VU_RUNNING);
+			assert_true(knows(4) && be.rings_run);
+			assert_int_equal(be.added, added + 2);
+			assert_int_equal(be.removed, 0);
+		}
+		/* Regions become one, and others go: between stop and start. */
+		vu_front_stop(&f, now);
+		pump();
+		f.map = other;
+		f.n_map = 2;
+		vu_front_start(&f, false, now);
+		pump();
+		assert_int_equal(f.phase, VU_RUNNING);
+		assert_true(knows(2) && be.rings_run && !be.removed_under_way);
+		/* At rest. */
+		vu_front_stop(&f, now);
+		pump();
+		f.n_map = 1;
+		vu_front_tell(&f, now);
+		pump();
+		assert_int_equal(f.phase, VU_IDLE);
+		assert_true(knows(1) && !be.removed_under_way);
+		assert_int_equal(be.tables, adds ? 0 : 3);
+		/* The same once more is said to nobody. */
+		be.n = 0;
+		vu_front_tell(&f, now);
+		pump();
+		assert_int_equal(f.phase, VU_IDLE);
+		assert_int_equal(be.n, 0);
+		forget();
+	}
+}
+
+static void more_regions_than_it_takes_end_it(void **state)
+{
+	struct vu_map many[VU_REGIONS_MAX + 1];
+
+	for (unsigned i = 0; i < ARRAY_LEN(many); i++)
+		many[i] = (struct vu_map){{i * 0x10000, 0x1000, i * 0x10000, 0}, zone};
+	prepare(ALL & ~BIT(VU_PF_CONFIGURE_MEM_SLOTS), FINE, UINT32_MAX);
+	connect_front();
+	f.map = many;
+	f.n_map = VU_REGIONS_MAX;
+	vu_front_start(&f, true, now);
+	pump();
+	assert_int_equal(f.phase, VU_RUNNING);
+	vu_front_stop(&f, now);
+	pump();
+	f.n_map++;
+	vu_front_start(&f, true, now);
+	assert_int_equal(f.phase, VU_DOWN);
+	assert_non_null(strstr(f.why.text, "takes 8 regions"));
 	forget();
 }
 
@@ -450,6 +298,8 @@ static int setup(void **state)
 	call = eventfd(0, EFD_CLOEXEC);
 	map[0] = (struct vu_map){{0, 0x1000, 0, 0}, zone};
 	map[1] = (struct vu_map){{0x100000, 0x1000, 0x100000, 0x1000}, zone};
+	map[2] = (struct vu_map){{0x101000, 0x1000, 0x101000, 0x2000}, zone};
+	map[3] = (struct vu_map){{0x102000, 0x1000, 0x102000, 0x3000}, zone};
 	return zone < 0 || kick < 0 || call < 0;
 }
 
@@ -457,7 +307,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(good_backends_run),
-	    cmocka_unit_test(memory_is_sent_once_and_not_more_than_granted),
+	    cmocka_unit_test(memory_is_sent_once),
+	    cmocka_unit_test(changes_of_memory_are_followed),
+	    cmocka_unit_test(more_regions_than_it_takes_end_it),
 	    cmocka_unit_test(no_fault_does_harm),
 	    cmocka_unit_test(floods_end_it),
 	    cmocka_unit_test(what_was_not_asked_for_ends_it),

@@ -12,9 +12,6 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Rings are named by "user addresses": guest addresses and this, so that no address of ours is told and 0 is none. */
-#define USER_BASE (UINT64_C(1) << 52)
-
 #define OWN_QUEUE_SIZE 64u
 
 uint64_t vhost_now(void)
@@ -122,6 +119,8 @@ static bool is_active(const struct vhost_dev *d)
 	case VU_RUNNING:
 	case VU_STOPPING:
 		return true;
+	case VU_TELLING:
+		return d->front.after == VU_RUNNING;
 	case VU_DOWN:
 	case VU_GREETING:
 	case VU_IDLE:
@@ -212,9 +211,9 @@ static bool fill_rings(struct vhost_dev *d)
 			return false;
 		r->enabled = d->plan->kind != DEVICE_NET || i < 2u * d->pairs;
 		r->size = q->size;
-		r->desc = q->desc + USER_BASE;
-		r->avail = q->avail + USER_BASE;
-		r->used = q->used + USER_BASE;
+		r->desc = q->desc + VHOST_USER_BASE;
+		r->avail = q->avail + VHOST_USER_BASE;
+		r->used = q->used + VHOST_USER_BASE;
 		if (d->fresh)
 			r->base = 0;
 		else if (!d->bases)
@@ -226,27 +225,34 @@ static bool fill_rings(struct vhost_dev *d)
 static void start(struct vhost_dev *d)
 {
 	d->restart = false;
+	vhost_memory_all(d);
 	if (!fill_rings(d)) {
 		d->refused = true;
 		tell(d, true, "the guest put a queue into memory that is not granted to the back-end");
 		virtio_needs_reset(&d->v);
 		return;
 	}
+	d->changed.there = false;
+	d->drain = VHOST_BUSY;
 	d->front.accepted = d->v.accepted;
 	vu_front_start(&d->front, d->fresh, vhost_now());
 	d->bases = false;
 }
 
+void vhost_kick(struct vhost_dev *d)
+{
+	for (unsigned i = 0; i < d->plan->n_queues; i++)
+		if (d->front.ring[i].on)
+			ring_fd(d->kick[i]);
+}
+
 /* Requests that were made, and answers that came, while nobody listened. */
 static void wake_rings(struct vhost_dev *d)
 {
-	for (unsigned i = 0; i < d->plan->n_queues; i++) {
-		if (!d->front.ring[i].on)
-			continue;
-		ring_fd(d->kick[i]);
-		if (!d->fresh)
+	vhost_kick(d);
+	for (unsigned i = 0; i < d->plan->n_queues && !d->fresh; i++)
+		if (d->front.ring[i].on)
 			ring_fd(d->call[i]);
-	}
 	d->fresh = false;
 }
 
@@ -255,6 +261,14 @@ static bool greeted(struct vhost_dev *d)
 {
 	uint64_t lost = d->promised & ~d->front.features;
 
+	if (d->front.n_map > d->front.max_map) {
+		char why[80];
+
+		snprintf(why, sizeof(why), "it takes %u regions of memory, there are %u: use fewer zones", d->front.max_map,
+			 d->front.n_map);
+		vu_front_drop(&d->front, why);
+		return false;
+	}
 	if (d->plan->kind == DEVICE_DISK && d->front.config_len == 0) {
 		vu_front_drop(&d->front, "it does not tell the disk's configuration");
 		return false;
@@ -273,7 +287,8 @@ static bool greeted(struct vhost_dev *d)
 
 static void went_down(struct vhost_dev *d)
 {
-	d->stopping = d->bases = false;
+	d->stopping = d->bases = d->changed.there = false;
+	d->drain = VHOST_BUSY;
 	if (d->greeted && d->plan->kind == DEVICE_NET)
 		virtio_config_changed(&d->v);
 	d->greeted = false;
@@ -311,6 +326,7 @@ static bool sync_once(struct vhost_dev *d)
 	case VU_GREETING:
 	case VU_STARTING:
 	case VU_STOPPING:
+	case VU_TELLING:
 		return false;
 	case VU_IDLE:
 		if (!d->greeted)
@@ -318,9 +334,11 @@ static bool sync_once(struct vhost_dev *d)
 		d->stopping = false;
 		if (d->front.phase == VU_IDLE && live)
 			start(d);
+		else if (d->front.phase == VU_IDLE && d->changed.there)
+			vhost_memory_tell(d);
 		break;
 	case VU_RUNNING:
-		if (!live || d->restart)
+		if (!live || d->restart || (d->changed.there && vhost_memory_tell(d)))
 			stop(d);
 		break;
 	}
@@ -374,29 +392,6 @@ void vhost_work(struct vhost_dev *d, const struct pollfd p[VU_FRONT_POLL], uint6
 
 /* --- making --- */
 
-static int map_regions(struct vhost_dev *d, struct err *e)
-{
-	const struct mem_plan *plan = d->host->plan;
-
-	for (size_t i = 0; i < plan->n_pieces; i++) {
-		const struct plan_piece *p = &plan->pieces[i];
-
-		if (!(d->plan->zones >> p->zone & 1))
-			continue;
-		if (d->front.n_map == VU_MAP_MAX)
-			return err_set(e, -ENOSPC, "device %s: more than %u pieces of memory", d->plan->id, VU_MAP_MAX);
-		d->map[d->front.n_map++] = (struct vu_map){
-		    .region = {.guest_addr = p->at.start.v,
-			       .size = p->at.len.v,
-			       .user_addr = p->at.start.v + USER_BASE,
-			       .mmap_offset = p->offset},
-		    .fd = d->host->zone_fds[p->zone],
-		};
-	}
-	d->front.map = d->map;
-	return 0;
-}
-
 int vhost_init(struct vhost_dev *d, const struct device_plan *plan, const struct vhost_host *host, struct err *e)
 {
 	d->plan = plan;
@@ -416,7 +411,8 @@ int vhost_init(struct vhost_dev *d, const struct device_plan *plan, const struct
 		d->front.ring[q].kick = d->kick[q];
 		d->front.ring[q].call = d->call[q];
 	}
-	return map_regions(d, e);
+	d->front.map = d->map;
+	return 0;
 }
 
 void vhost_connect(struct vhost_dev *d, int sock, int request_sock, int request_peer)
@@ -428,6 +424,7 @@ void vhost_connect(struct vhost_dev *d, int sock, int request_sock, int request_
 		return;
 	}
 	d->greeted = false;
+	vhost_memory_all(d);
 	vu_front_connect(&d->front, sock, request_sock, request_peer, vhost_now());
 }
 
@@ -445,10 +442,6 @@ int vhost_greet(struct vhost_dev *d, struct err *e)
 			return err_sys(e, -errno, "poll");
 		vu_front_work(&d->front, p, vhost_now());
 	}
-	if (d->front.phase == VU_IDLE && !(d->front.protocol & UINT64_C(1) << VU_PF_CONFIGURE_MEM_SLOTS) &&
-	    d->front.n_map > VU_REGIONS_MAX)
-		return err_set(e, -ENOSPC, "device %s: its back-end takes %u pieces of memory, there are %u: use fewer zones",
-			       d->plan->id, VU_REGIONS_MAX, d->front.n_map);
 	if (d->front.phase == VU_IDLE && greeted(d)) {
 		d->front.config_changed = false;
 		d->told_up = true;

@@ -1,16 +1,27 @@
 /* A virtio device whose queues are worked on by another process. Its registers are virtio/transport.c's; what a driver does there
  * is turned into messages here, always by the main thread and never while a vCPU waits. Under the machine's device lock. */
 #pragma once
+#include "guestmem/map.h"
 #include "kvm/irq.h"
 #include "model/device_plan.h"
 #include "vhost/front.h"
 #include "virtio/device.h"
 
+/* Rings are named by "user addresses": guest addresses and this, so that no address of ours is told and 0 is none. */
+#define VHOST_USER_BASE (UINT64_C(1) << 52)
+
 /* What all devices of a machine share. */
 struct vhost_host {
 	struct irq *irq;
 	const struct mem_plan *plan;
-	const int *zone_fds; /* of the granted zones; stay open */
+	const struct guestmem *gm; /* for what is plugged */
+	const int *zone_fds;       /* of the granted zones; stay open */
+};
+
+enum vhost_drain {
+	VHOST_BUSY,     /* requests come and go */
+	VHOST_DRAINING, /* the guest has to stand still until all are answered */
+	VHOST_DRAINED,  /* and until the rings are stopped */
 };
 
 struct vhost_dev {
@@ -33,6 +44,13 @@ struct vhost_dev {
 	bool refused;                   /* the driver's rings cannot be used; until its reset */
 	uint16_t pairs;                 /* network: in use */
 	uint64_t losses;
+	struct { /* memory that came or went, of which the back-end does not know yet */
+		bool there, plug;
+		const struct gm_hot *h;
+		struct mem_range range;
+	} changed;
+	enum vhost_drain drain;
+	bool nudged; /* the back-end has been told to look at its rings once more */
 	/* For the broker. */
 	bool told_up, tell;
 	char text[200];
@@ -55,6 +73,31 @@ void vhost_poll(const struct vhost_dev *d, struct pollfd p[VU_FRONT_POLL]);
 void vhost_work(struct vhost_dev *d, const struct pollfd p[VU_FRONT_POLL], uint64_t now);
 
 uint64_t vhost_now(void); /* ms */
+
+/* --- memory.c: one change after the other --- */
+
+/* The table of all that the back-end may know, in as few regions as possible. */
+void vhost_memory_all(struct vhost_dev *d);
+
+/* Before a change of blocks: whether the back-end takes that many regions as there are then, and how many that is. */
+bool vhost_memory_takes(const struct vhost_dev *d, const struct gm_hot *h, struct mem_range r, bool plug, unsigned *ret_regions);
+
+/* After it. The back-end has followed, or is gone, when vhost_memory_is_told; give_up ends the connection of one that takes too
+ * long. */
+void vhost_memory_changed(struct vhost_dev *d, const struct gm_hot *h, struct mem_range r, bool plug);
+bool vhost_memory_is_told(const struct vhost_dev *d);
+void vhost_memory_give_up(struct vhost_dev *d);
+
+/* Meanwhile: the guest must make no requests for a moment. vhost_drain, with the vCPUs held, looks whether all are answered;
+ * enough: does not wait for that any longer, and the connection ends. */
+bool vhost_drains(const struct vhost_dev *d);
+void vhost_drain(struct vhost_dev *d, bool enough);
+
+/* For vhost_sync: does what can be done at once. true: the rings have to be stopped, and the start after that tells it all. */
+bool vhost_memory_tell(struct vhost_dev *d);
+
+/* Tells the back-end that there may be requests, in every ring. */
+void vhost_kick(struct vhost_dev *d);
 
 /* kinds.c: what differs by kind of device */
 void vhost_kind_init(struct vhost_dev *d);

@@ -26,6 +26,7 @@ static void disconnect(struct vu_front *f)
 	fd_cleanup(&f->request_peer);
 	f->deadline = 0;
 	f->sending = f->awaiting = f->own_errand = false;
+	f->n_told = 0;
 	f->phase = VU_DOWN;
 }
 
@@ -46,6 +47,13 @@ static void forget_inflight(struct vu_front *f)
 	fd_cleanup(&f->inflight_fd);
 }
 
+static void memory_is_told(struct vu_front *f)
+{
+	for (unsigned i = 0; i < f->n_map; i++)
+		f->told[i] = f->map[i].region;
+	f->n_told = f->n_map;
+}
+
 static void finish_phase(struct vu_front *f)
 {
 	switch (f->phase) {
@@ -57,8 +65,12 @@ static void finish_phase(struct vu_front *f)
 		f->phase = VU_IDLE;
 		break;
 	case VU_STARTING:
-		f->memory_sent = true;
+		memory_is_told(f);
 		f->phase = VU_RUNNING;
+		break;
+	case VU_TELLING:
+		memory_is_told(f);
+		f->phase = f->after;
 		break;
 	case VU_DOWN:
 	case VU_IDLE:
@@ -116,7 +128,7 @@ static void go_on(struct vu_front *f, uint64_t now)
 			f->round = 0;
 			continue;
 		}
-		if (s->repeat == RINGS && !f->ring[f->round].on) {
+		if (vu_step_skips(f, s, f->round)) {
 			f->round++;
 			continue;
 		}
@@ -128,6 +140,7 @@ static void go_on(struct vu_front *f, uint64_t now)
 static void begin(struct vu_front *f, enum vu_phase phase, uint64_t now)
 {
 	f->phase = phase;
+	f->step = f->round = 0;
 	if (f->own_errand)
 		return; /* goes on when its answer is there: step and round are set already */
 	go_on(f, now);
@@ -140,23 +153,39 @@ void vu_front_connect(struct vu_front *f, int sock, int request_sock, int reques
 	f->request_sock = request_sock;
 	f->request_peer = request_peer;
 	f->features = f->protocol = 0;
-	f->memory_sent = f->config_stale = false;
+	f->config_stale = false;
 	f->request_done = 0;
-	f->step = f->round = 0;
 	begin(f, VU_GREETING, now);
+}
+
+/* Without the option to add them one by one, a table has room for a few. */
+static bool too_many(struct vu_front *f)
+{
+	if (f->n_map <= f->max_map)
+		return false;
+	err_set(&f->why, -ENOSPC, "it takes %u regions of memory, there are %u", f->max_map, f->n_map);
+	disconnect(f);
+	return true;
 }
 
 void vu_front_start(struct vu_front *f, bool fresh, uint64_t now)
 {
 	if (fresh)
 		forget_inflight(f);
-	f->step = f->round = 0;
-	begin(f, VU_STARTING, now);
+	if (!too_many(f))
+		begin(f, VU_STARTING, now);
+}
+
+void vu_front_tell(struct vu_front *f, uint64_t now)
+{
+	if (too_many(f))
+		return;
+	f->after = f->phase;
+	begin(f, VU_TELLING, now);
 }
 
 void vu_front_stop(struct vu_front *f, uint64_t now)
 {
-	f->step = f->round = 0;
 	begin(f, VU_STOPPING, now);
 }
 

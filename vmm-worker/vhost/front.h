@@ -8,7 +8,7 @@
 #include <poll.h>
 
 #define VU_QUEUES_MAX     32u
-#define VU_MAP_MAX        128u   /* regions of guest memory for one back-end */
+#define VU_MAP_MAX        256u   /* regions of guest memory for one back-end */
 #define VU_ANSWER_MS      10000u /* for an answer */
 #define VU_DRAIN_MS       30000u /* for the last requests of a ring to end */
 #define VU_CONFIG_CHANGES 64u    /* that a back-end may announce in a second */
@@ -20,6 +20,7 @@ enum vu_phase {
 	VU_STARTING,
 	VU_RUNNING,
 	VU_STOPPING,
+	VU_TELLING, /* it learns of memory that came or went */
 };
 
 struct vu_ring {
@@ -41,13 +42,14 @@ struct vu_front {
 	unsigned queues_per_unit; /* what GET_QUEUE_NUM counts: 1, or pairs */
 	uint32_t config_want;     /* bytes to ask for; 0: it has none for us */
 	bool config_any;          /* less is fine too */
-	unsigned n_map;
+	unsigned n_map;           /* the memory that it is to know; stays as it is while that is told */
 	const struct vu_map *map;
 	struct vu_ring ring[VU_QUEUES_MAX];
 	uint64_t accepted; /* features, for the next start */
 
 	/* What it said. */
 	uint64_t features, protocol;
+	unsigned max_map; /* regions that it takes; kept over connections */
 	uint32_t config_len;
 	uint8_t config[VU_CONFIG_MAX];
 	bool config_changed; /* read again after it said so; whoever looks clears it */
@@ -58,7 +60,10 @@ struct vu_front {
 
 	/* Connection. */
 	int sock, request_sock, request_peer;
-	bool memory_sent, config_stale, vring_bases;
+	unsigned n_told; /* regions that it knows */
+	struct vu_region told[VU_MAP_MAX];
+	enum vu_phase after; /* of VU_TELLING */
+	bool config_stale;
 	int inflight_fd; /* kept over connections; -1: none */
 	struct vu_inflight inflight;
 	unsigned step, round;
@@ -82,6 +87,11 @@ void vu_front_start(struct vu_front *f, bool fresh, uint64_t now);
 
 /* From VU_RUNNING. Afterwards ring[].base says where each has stopped. */
 void vu_front_stop(struct vu_front *f, uint64_t now);
+
+/* map[] is what the back-end is to know from now on. From VU_IDLE; from VU_RUNNING only if nothing that it knows goes away and it
+ * takes regions one by one. Ends in the same phase. */
+void vu_front_tell(struct vu_front *f, uint64_t now);
+bool vu_front_adds(const struct vu_front *f); /* it takes regions one by one */
 
 /* Ends the connection. */
 void vu_front_drop(struct vu_front *f, const char *why);

@@ -25,14 +25,49 @@ static bool wants_config(const struct vu_front *f)
 	return f->config_want;
 }
 
-static bool table_missing(const struct vu_front *f)
+bool vu_front_adds(const struct vu_front *f)
 {
-	return !f->memory_sent && !(f->protocol & BIT(VU_PF_CONFIGURE_MEM_SLOTS));
+	return f->protocol & BIT(VU_PF_CONFIGURE_MEM_SLOTS);
 }
 
-static bool memory_missing(const struct vu_front *f)
+static bool is_same(const struct vu_region *a, const struct vu_region *b)
 {
-	return !f->memory_sent;
+	return a->guest_addr == b->guest_addr && a->size == b->size;
+}
+
+static bool is_known(const struct vu_front *f, const struct vu_region *r)
+{
+	for (unsigned i = 0; i < f->n_told; i++)
+		if (is_same(&f->told[i], r))
+			return true;
+	return false;
+}
+
+static bool is_wanted(const struct vu_front *f, const struct vu_region *r)
+{
+	for (unsigned i = 0; i < f->n_map; i++)
+		if (is_same(&f->map[i].region, r))
+			return true;
+	return false;
+}
+
+static bool memory_differs(const struct vu_front *f)
+{
+	for (unsigned i = 0; i < f->n_map; i++)
+		if (!is_known(f, &f->map[i].region))
+			return true;
+	return f->n_told != f->n_map;
+}
+
+static bool table_differs(const struct vu_front *f)
+{
+	return !vu_front_adds(f) && memory_differs(f);
+}
+
+/* Who acknowledges nothing answers this, and by then has done what was said before. */
+static bool has_no_acks(const struct vu_front *f)
+{
+	return !(f->protocol & BIT(VU_PF_REPLY_ACK)) && memory_differs(f);
 }
 
 static bool inflight_missing(const struct vu_front *f)
@@ -51,10 +86,20 @@ static const struct vu_step greeting[] = {
     {VU_GET_CONFIG, 0, VU_PF_CONFIG, wants_config},
 };
 
+/* Regions go before others come: the back-end may have room for no more. */
+static const struct vu_step telling[] = {
+    {VU_SET_MEM_TABLE, 0, NO_FEATURE, table_differs},
+    {VU_REM_MEM_REG, GONE, VU_PF_CONFIGURE_MEM_SLOTS, NULL},
+    {VU_ADD_MEM_REG, MAP, VU_PF_CONFIGURE_MEM_SLOTS, NULL},
+    {VU_GET_FEATURES, 0, NO_FEATURE, has_no_acks},
+};
+
 static const struct vu_step starting[] = {
     {VU_SET_FEATURES, 0, NO_FEATURE, NULL},
-    {VU_SET_MEM_TABLE, 0, NO_FEATURE, table_missing},
-    {VU_ADD_MEM_REG, MAP, VU_PF_CONFIGURE_MEM_SLOTS, memory_missing},
+    {VU_SET_MEM_TABLE, 0, NO_FEATURE, table_differs}, /* as in telling */
+    {VU_REM_MEM_REG, GONE, VU_PF_CONFIGURE_MEM_SLOTS, NULL},
+    {VU_ADD_MEM_REG, MAP, VU_PF_CONFIGURE_MEM_SLOTS, NULL},
+    {VU_GET_FEATURES, 0, NO_FEATURE, has_no_acks},
     {VU_GET_INFLIGHT_FD, 0, VU_PF_INFLIGHT_SHMFD, inflight_missing},
     {VU_SET_INFLIGHT_FD, 0, VU_PF_INFLIGHT_SHMFD, NULL},
     {VU_SET_VRING_NUM, RINGS, NO_FEATURE, NULL},
@@ -83,6 +128,9 @@ const struct vu_step *vu_steps(enum vu_phase phase, unsigned *ret_n)
 	case VU_STOPPING:
 		*ret_n = ARRAY_LEN(stopping);
 		return stopping;
+	case VU_TELLING:
+		*ret_n = ARRAY_LEN(telling);
+		return telling;
 	case VU_DOWN:
 	case VU_IDLE:
 	case VU_RUNNING:
@@ -96,11 +144,35 @@ void vu_front_init(struct vu_front *f)
 {
 	f->sock = f->request_sock = f->request_peer = f->inflight_fd = -1;
 	f->phase = VU_DOWN;
+	f->max_map = VU_REGIONS_MAX;
 }
 
 unsigned vu_step_rounds(const struct vu_front *f, const struct vu_step *s)
 {
-	return s->repeat == RINGS ? f->n_queues : s->repeat == MAP ? f->n_map : 1;
+	switch (s->repeat) {
+	case RINGS:
+		return f->n_queues;
+	case MAP:
+		return f->n_map;
+	case GONE:
+		return f->n_told;
+	default:
+		return 1;
+	}
+}
+
+bool vu_step_skips(const struct vu_front *f, const struct vu_step *s, unsigned round)
+{
+	switch (s->repeat) {
+	case RINGS:
+		return !f->ring[round].on;
+	case MAP:
+		return is_known(f, &f->map[round].region);
+	case GONE:
+		return is_wanted(f, &f->told[round]);
+	default:
+		return false;
+	}
 }
 
 void vu_step_make(struct vu_front *f, uint32_t request, unsigned i)
@@ -136,6 +208,9 @@ void vu_step_make(struct vu_front *f, uint32_t request, unsigned i)
 	}
 	case VU_ADD_MEM_REG:
 		vu_put_mem_reg(m, request, &f->map[i].region, f->map[i].fd);
+		break;
+	case VU_REM_MEM_REG:
+		vu_put_mem_reg(m, request, &f->told[i], -1);
 		break;
 	case VU_GET_INFLIGHT_FD:
 	case VU_SET_INFLIGHT_FD: {
@@ -222,12 +297,16 @@ int vu_step_take(struct vu_front *f)
 
 	switch (m->hdr.request) {
 	case VU_GET_FEATURES:
-		f->features = vu_get_u64(m);
+		v = vu_get_u64(m);
+		if (f->phase != VU_GREETING)
+			return v == f->features ? 0 : err_set(&f->why, -EPROTO, "its features have changed");
+		f->features = v;
 		if (!(f->features & BIT(VIRTIO_F_VERSION_1)))
 			return err_set(&f->why, -EPROTO, "it speaks only the virtio of before version 1");
 		return 0;
 	case VU_GET_PROTOCOL_FEATURES:
 		f->protocol = vu_get_u64(m) & PROTOCOL_KNOWN;
+		f->max_map = VU_REGIONS_MAX;
 		return 0;
 	case VU_GET_QUEUE_NUM:
 		v = vu_get_u64(m);
@@ -240,6 +319,7 @@ int vu_step_take(struct vu_front *f)
 		if (v < f->n_map)
 			return err_set(&f->why, -ENOSPC, "it takes %llu regions of memory, there are %u", (unsigned long long)v,
 				       f->n_map);
+		f->max_map = v < VU_MAP_MAX ? (unsigned)v : VU_MAP_MAX;
 		return 0;
 	case VU_GET_CONFIG:
 		return take_config(f);
