@@ -39,25 +39,28 @@ static const char *cmd_fill(void)
 	return err;
 }
 
-/* CRC-32 as zlib has it. */
-static const char *cmd_sum(void)
+uint32_t crc32(const uint8_t *p, uint64_t n)
 {
 	static uint32_t table[256];
-	const uint8_t *p = (const uint8_t *)arg[0];
-	const char *err = need(arg[0], arg[1]);
 	uint32_t crc = ~0u;
 
-	if (err)
-		return err;
 	for (uint32_t i = 0; i < 256; i++) {
 		table[i] = i;
 		for (int bit = 0; bit < 8; bit++)
 			table[i] = table[i] >> 1 ^ (table[i] & 1 ? 0xedb88320u : 0);
 	}
-	for (uint64_t i = 0; i < arg[1]; i++)
+	for (uint64_t i = 0; i < n; i++)
 		crc = crc >> 8 ^ table[(crc ^ p[i]) & 0xff];
-	print("0x%08x\n", ~crc);
-	return NULL;
+	return ~crc;
+}
+
+static const char *cmd_sum(void)
+{
+	const char *err = need(arg[0], arg[1]);
+
+	if (!err)
+		print("0x%08x\n", crc32((const uint8_t *)arg[0], arg[1]));
+	return err;
 }
 
 static const char *cmd_peek(void)
@@ -257,12 +260,43 @@ static const char *cmd_follow(void)
 	return vmem_follow(arg[0], n_args > 1 ? arg[1] : 64);
 }
 
+static const char *cmd_disk(void)
+{
+	return n_args ? disk_select(arg[0]) : disk_print();
+}
+
+static const char *cmd_dread(void)
+{
+	return disk_read(arg[0], arg[1]);
+}
+
+static const char *cmd_dwrite(void)
+{
+	return disk_write(arg[0], arg[1], arg[2]);
+}
+
+static const char *cmd_dverify(void)
+{
+	return disk_verify(arg[0], arg[1], arg[2]);
+}
+
+static const char *cmd_dflush(void)
+{
+	return disk_flush();
+}
+
+static const char *cmd_drun(void)
+{
+	return disk_run(rest);
+}
+
 static const char *cmd_help(void);
 
 static const struct {
 	const char *name, *usage;
 	unsigned min_args;
 	const char *(*run)(void);
+	bool text; /* what follows is not numbers */
 } commands[] = {
     {"help", "", 0, cmd_help},
     {"map", "the memory map", 0, cmd_map},
@@ -278,7 +312,7 @@ static const struct {
     {"cpuid", "LEAF SUBLEAF", 2, cmd_cpuid},
     {"rdmsr", "REGISTER", 1, cmd_rdmsr},
     {"spin", "MS [1]: 1 is all CPUs", 1, cmd_spin},
-    {"echo", "TEXT", 0, cmd_echo},
+    {"echo", "TEXT", 0, cmd_echo, true},
     {"off", "", 0, cmd_off},
     {"reset", "", 0, cmd_reset},
     {"triple", "triple fault", 0, cmd_triple},
@@ -292,6 +326,12 @@ static const struct {
     {"vrequest", "DEVICE TYPE GPA BLOCKS", 4, cmd_vrequest},
     {"vreset", "DEVICE: start its driver again", 1, cmd_vreset},
     {"follow", "DEVICE [BLOCKS]: to the size that is asked for", 1, cmd_follow},
+    {"disk", "[N]: tell of the virtio-blk devices, or choose one", 0, cmd_disk},
+    {"dread", "SECTOR COUNT: CRC-32", 2, cmd_dread},
+    {"dwrite", "SECTOR COUNT PATTERN", 3, cmd_dwrite},
+    {"dverify", "SECTOR COUNT PATTERN", 3, cmd_dverify},
+    {"dflush", "", 0, cmd_dflush},
+    {"drun", "op= depth= size= requests= seconds= queues= irq= blocks= from= last=", 0, cmd_drun, true},
     {"badmmio", "[GPA]: write and read where no device is", 0, cmd_badmmio},
 };
 
@@ -317,7 +357,7 @@ static const char *run_line(char *line)
 	if (i == ARRAY_LEN(commands))
 		return "no such command, try help";
 	n_args = 0;
-	for (const char *s = p; commands[i].run != cmd_echo && n_args < ARRAY_LEN(arg);) {
+	for (const char *s = p; !commands[i].text && n_args < ARRAY_LEN(arg);) {
 		while (*s == ' ')
 			s++;
 		if (!*s)

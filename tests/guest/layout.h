@@ -17,6 +17,7 @@
 #define VEC_SERIAL   0x31
 #define VEC_WAKE     0x32
 #define VEC_POWER    0x33
+#define VEC_DISK     0x34
 #define VEC_SPURIOUS 0x3f
 #define VECTORS      0x40
 

@@ -92,6 +92,20 @@ bool area_next_free(uint64_t *start, uint64_t end, uint64_t *ret_end)
 	return true;
 }
 
+uint64_t mem_take(uint64_t len, const char *why)
+{
+	for (unsigned i = 0; i < n_mem_map; i++) {
+		uint64_t at = mem_map[i].start > UINT64_C(0x100000) ? mem_map[i].start : UINT64_C(0x100000), stop;
+
+		for (; mem_map[i].type == PVH_MEM_RAM && area_next_free(&at, mem_map[i].end, &stop); at = stop)
+			if (stop - at >= len && at + len <= UINT64_C(4) << GIB_SHIFT && n_reserved < ARRAY_LEN(reserved)) {
+				mem_reserve(at, at + len, why);
+				return at;
+			}
+	}
+	return 0;
+}
+
 uint64_t mem_low_page(void)
 {
 	for (unsigned i = 0; i < n_mem_map; i++) {

@@ -12,7 +12,7 @@
 
 /* traps.S, start.S */
 extern uint64_t boot_info; /* guest-physical address of the start_info */
-extern volatile uint32_t bsp_wake, power_pressed;
+extern volatile uint32_t bsp_wake, power_pressed, disk_irqs;
 extern uint8_t image_start[], image_end[], ap_trampoline[], ap_trampoline_end[];
 extern uint64_t pml4[512], pdpt[512];
 
@@ -88,7 +88,8 @@ size_t strlen(const char *s);
 bool streq(const char *a, const char *b);
 /* Decimal or 0x hex, with K, M or G behind it; the rest after it in *ret_end. false: no number. */
 bool parse_u64(const char *s, const char **ret_end, uint64_t *ret);
-/* The value of the nth word NAME=VALUE of the command line, "" for NAME alone; false: not there. */
+/* The value of the nth word NAME=VALUE of a text, "" for NAME alone; false: not there. */
+bool text_word(const char *text, const char *name, unsigned nth, char *buf, size_t cap);
 bool cmdline_word(const char *name, unsigned nth, char *buf, size_t cap);
 bool cmdline_has(const char *name);
 extern char cmdline[2048];
@@ -133,6 +134,7 @@ extern unsigned n_areas;
 void areas_build(void);
 /* The first stretch of whole pages at or after *start, before end, that nobody reserved. false: none. */
 bool area_next_free(uint64_t *start, uint64_t end, uint64_t *ret_end);
+uint64_t mem_take(uint64_t len, const char *why); /* below 4 GiB, for good, not zeroed; 0: nowhere */
 void verify_all(void);
 
 /* speed.c */
@@ -173,6 +175,7 @@ __attribute__((noreturn)) void power_reset(void);
 
 /* cmd.c */
 __attribute__((noreturn)) void cmd_loop(void);
+uint32_t crc32(const uint8_t *p, uint64_t n); /* as zlib has it */
 void spin(uint64_t ms);
 
 /* virtio_mem.c; devices are counted by the address of their windows. NULL or what is wrong */
@@ -180,6 +183,15 @@ const char *vmem_print(void);
 const char *vmem_request(uint64_t n, unsigned type, uint64_t addr, uint64_t blocks); /* type: VIRTIO_MEM_REQ_ */
 const char *vmem_reset(uint64_t n);
 const char *vmem_follow(uint64_t n, uint64_t blocks_at_once);
+
+/* disk.c, on virtio_blk.c. NULL or what is wrong */
+const char *disk_print(void);
+const char *disk_select(uint64_t n);
+const char *disk_read(uint64_t sector, uint64_t count); /* its CRC-32 */
+const char *disk_write(uint64_t sector, uint64_t count, uint64_t pattern);
+const char *disk_verify(uint64_t sector, uint64_t count, uint64_t pattern);
+const char *disk_flush(void);
+const char *disk_run(const char *words); /* NAME=VALUE ... */
 
 /* main.c */
 __attribute__((noreturn)) void probe_main(void);

@@ -84,11 +84,11 @@ bool parse_u64(const char *s, const char **ret_end, uint64_t *ret)
 	return true;
 }
 
-bool cmdline_word(const char *name, unsigned nth, char *buf, size_t cap)
+bool text_word(const char *text, const char *name, unsigned nth, char *buf, size_t cap)
 {
 	size_t len = strlen(name);
 
-	for (const char *p = cmdline; *p;) {
+	for (const char *p = text; *p;) {
 		const char *end = p;
 		const char *val;
 		size_t n;
@@ -107,6 +107,11 @@ bool cmdline_word(const char *name, unsigned nth, char *buf, size_t cap)
 		p = *end ? end + 1 : end;
 	}
 	return false;
+}
+
+bool cmdline_word(const char *name, unsigned nth, char *buf, size_t cap)
+{
+	return text_word(cmdline, name, nth, buf, cap);
 }
 
 bool cmdline_has(const char *name)

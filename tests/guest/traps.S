@@ -52,6 +52,8 @@ idt:
 	gate irq_wake_bsp, 0x8e
 	.elseif vec == VEC_POWER
 	gate irq_power, 0x8e
+	.elseif vec == VEC_DISK
+	gate irq_disk, 0x8e
 	.elseif vec == VEC_WAKE
 	gate irq_eoi, 0x8e
 	.elseif vec == VEC_SPURIOUS
@@ -111,6 +113,10 @@ irq_power:
 	movl $1, power_pressed
 	jmp irq_wake_bsp
 
+irq_disk:
+	incl disk_irqs
+	jmp irq_wake_bsp
+
 	.balign 16
 op_entry:
 	jmp *op_table(, %rax, 8)
@@ -156,10 +162,12 @@ op_halt:
 	.balign 8
 op_table:
 	.quad op_idle, op_cpuid, op_rdmsr, op_wrmsr, op_flush, op_jump, op_triple, op_halt, op_irqs_on
-	.globl bsp_wake, power_pressed
+	.globl bsp_wake, power_pressed, disk_irqs
 bsp_wake:
 	.long 0
 power_pressed:
+	.long 0
+disk_irqs:
 	.long 0
 
 /* Task state of the boot processor: ring-0 stack, and an I/O bitmap that opens all ports to ring 3. */

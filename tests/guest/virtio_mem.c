@@ -1,21 +1,14 @@
 /* A driver for virtio-mem (virtio 1.2, 5.15) that does what it is told, sensible or not. One request at a time, polled. */
-#include "probe.h"
+#include "virtio.h"
 
 #define DEVICES_MAX 16
 #define QUEUE       4u
-#define CFG_ADDR    0xcf8
-#define CFG_DATA    0xcfc
-#define ID_MEM      0x10581af4u
+#define TYPE_MEM    24u
 
-enum { CAP_COMMON = 1, CAP_NOTIFY = 2, CAP_DEVICE = 4 };
 enum { REQ_PLUG, REQ_UNPLUG, REQ_UNPLUG_ALL, REQ_STATE };
 
 struct rings {
-	struct {
-		uint64_t addr;
-		uint32_t len;
-		uint16_t flags, next;
-	} desc[QUEUE];
+	struct vdesc desc[QUEUE];
 	uint16_t avail_flags, avail_idx, avail[QUEUE], avail_event;
 	uint16_t pad[1];
 	uint16_t used_flags __attribute__((aligned(4)));
@@ -35,102 +28,31 @@ struct rings {
 };
 
 static struct vmem {
-	unsigned slot;
-	uint64_t common, notify, config, doorbell;
+	struct vpci pci;
+	uint64_t doorbell;
 	volatile struct rings *r;
 	uint16_t next;
 } dev[DEVICES_MAX];
 static unsigned n_dev;
 
-static uint32_t pci_in(unsigned slot, unsigned reg)
-{
-	uint32_t v;
-
-	__asm__ volatile("outl %0, %w1" : : "a"(0x80000000u | slot << 11 | (reg & 0xfcu)), "d"(CFG_ADDR));
-	__asm__ volatile("inl %w1, %0" : "=a"(v) : "d"(CFG_DATA));
-	return v;
-}
-
-static void pci_out(unsigned slot, unsigned reg, uint32_t v)
-{
-	__asm__ volatile("outl %0, %w1" : : "a"(0x80000000u | slot << 11 | (reg & 0xfcu)), "d"(CFG_ADDR));
-	__asm__ volatile("outl %0, %w1" : : "a"(v), "d"(CFG_DATA));
-}
-
-static uint8_t pci_byte(unsigned slot, unsigned reg)
-{
-	return (uint8_t)(pci_in(slot, reg) >> (reg & 3) * 8);
-}
-
-static uint64_t bar(unsigned slot, unsigned n)
-{
-	uint64_t v = pci_in(slot, 0x10 + 4 * n);
-
-	if (v & 4)
-		v |= (uint64_t)pci_in(slot, 0x14 + 4 * n) << 32;
-	return v & ~UINT64_C(15);
-}
-
-static bool find_regions(struct vmem *d)
-{
-	uint32_t mult = 0;
-
-	for (unsigned cap = pci_byte(d->slot, 0x34); cap; cap = pci_byte(d->slot, cap + 1)) {
-		unsigned type = pci_byte(d->slot, cap + 3);
-		uint64_t at;
-
-		if (pci_byte(d->slot, cap) != 9)
-			continue;
-		at = bar(d->slot, pci_byte(d->slot, cap + 4)) + pci_in(d->slot, cap + 8);
-		if (type == CAP_COMMON)
-			d->common = at;
-		if (type == CAP_DEVICE)
-			d->config = at;
-		if (type == CAP_NOTIFY) {
-			d->notify = at;
-			mult = pci_in(d->slot, cap + 16);
-		}
-	}
-	if (!d->common || !d->config || !d->notify || !mem_identity(d->common, PAGE) || !mem_identity(d->config, PAGE) ||
-	    !mem_identity(d->notify, PAGE))
-		return false;
-	write16(d->common + 22, 0);
-	d->doorbell = d->notify + read16(d->common + 30) * (uint64_t)mult;
-	return mem_identity(d->doorbell, 4);
-}
-
 static const char *start(struct vmem *d)
 {
-	uint32_t features;
+	uint64_t accepted;
+	const char *err = vpci_negotiate(&d->pci, 3, &accepted); /* ACPI_PXM, UNPLUGGED_INACCESSIBLE */
 
-	pci_out(d->slot, 4, pci_in(d->slot, 4) | 6); /* memory space, bus master */
-	write8(d->common + 20, 0);
-	while (read8(d->common + 20))
-		cpu_relax();
-	write8(d->common + 20, 1);
-	write8(d->common + 20, 3);
-	write32(d->common + 0, 0);
-	features = read32(d->common + 4) & 3; /* ACPI_PXM, UNPLUGGED_INACCESSIBLE */
-	write32(d->common + 8, 0);
-	write32(d->common + 12, features);
-	write32(d->common + 8, 1);
-	write32(d->common + 12, 1); /* VERSION_1 */
-	write8(d->common + 20, 11);
-	if (!(read8(d->common + 20) & 8))
-		return "the device refuses the features";
+	if (err)
+		return err;
 	if (!d->r)
 		d->r = mem_page();
 	if (!d->r)
 		return "no page left";
 	memset((void *)d->r, 0, sizeof(*d->r));
 	d->next = 0;
-	write16(d->common + 22, 0);
-	write16(d->common + 24, QUEUE);
-	write64(d->common + 32, (uint64_t)&d->r->desc);
-	write64(d->common + 40, (uint64_t)&d->r->avail_flags);
-	write64(d->common + 48, (uint64_t)&d->r->used_flags);
-	write16(d->common + 28, 1);
-	write8(d->common + 20, 15);
+	d->doorbell = vpci_queue(&d->pci, 0, QUEUE, (uint64_t)&d->r->desc, (uint64_t)&d->r->avail_flags,
+				 (uint64_t)&d->r->used_flags, VIRTIO_NO_VECTOR);
+	if (!d->doorbell)
+		return "a virtio-mem device cannot be reached";
+	vpci_go(&d->pci);
 	write32(d->doorbell, 0);
 	return NULL;
 }
@@ -139,20 +61,13 @@ static const char *find(void)
 {
 	if (n_dev)
 		return NULL;
-	for (unsigned slot = 0; slot < 32 && n_dev < DEVICES_MAX; slot++) {
-		struct vmem *d = &dev[n_dev];
-
-		if (pci_in(slot, 0) != ID_MEM)
-			continue;
-		d->slot = slot;
-		if (!find_regions(d))
+	for (unsigned slot = 0; n_dev < DEVICES_MAX && vpci_next(TYPE_MEM, &slot); slot++, n_dev++)
+		if (!vpci_open(&dev[n_dev].pci, slot))
 			return "a virtio-mem device cannot be reached";
-		n_dev++;
-	}
 	/* In the order of their windows. */
 	for (unsigned i = 0; i < n_dev; i++)
 		for (unsigned k = i + 1; k < n_dev; k++)
-			if (read64(dev[k].config + 16) < read64(dev[i].config + 16)) {
+			if (read64(dev[k].pci.config + 16) < read64(dev[i].pci.config + 16)) {
 				struct vmem t = dev[i];
 
 				dev[i] = dev[k];
@@ -188,18 +103,18 @@ static uint16_t request(struct vmem *d, uint16_t type, uint64_t addr, uint16_t n
 	r->resp.type = 0xfffe;
 	r->desc[0].addr = (uint64_t)&r->rq;
 	r->desc[0].len = sizeof(r->rq);
-	r->desc[0].flags = 1;
+	r->desc[0].flags = VDESC_NEXT;
 	r->desc[0].next = 1;
 	r->desc[1].addr = (uint64_t)&r->resp;
 	r->desc[1].len = sizeof(r->resp);
-	r->desc[1].flags = 2;
+	r->desc[1].flags = VDESC_WRITE;
 	r->avail[d->next % QUEUE] = 0;
 	__asm__ volatile("" : : : "memory");
 	r->avail_idx = ++d->next;
 	__asm__ volatile("mfence" : : : "memory");
 	write32(d->doorbell, 0);
 	while (r->used_idx != d->next) {
-		if (read8(d->common + 20) & 0x40)
+		if (vpci_status(&d->pci) & VIRTIO_NEEDS_RESET)
 			return 0xffff;
 		for (unsigned i = 0; i < 10000 && r->used_idx != d->next; i++)
 			cpu_relax();
@@ -212,11 +127,11 @@ const char *vmem_print(void)
 	const char *err = find();
 
 	for (unsigned i = 0; !err && i < n_dev; i++) {
-		uint64_t c = dev[i].config;
+		uint64_t c = dev[i].pci.config;
 
 		print("%u: block 0x%lx node %u at 0x%lx region 0x%lx usable 0x%lx plugged 0x%lx requested 0x%lx status 0x%x\n", i,
 		      read64(c), read16(c + 8), read64(c + 16), read64(c + 24), read64(c + 32), read64(c + 40), read64(c + 48),
-		      read8(dev[i].common + 20));
+		      vpci_status(&dev[i].pci));
 	}
 	return err;
 }
@@ -262,10 +177,10 @@ const char *vmem_follow(uint64_t n, uint64_t at_once)
 
 	if (err)
 		return err;
-	block = read64(d->config);
-	start_at = read64(d->config + 16);
-	plugged = from = read64(d->config + 40);
-	wanted = read64(d->config + 48);
+	block = read64(d->pci.config);
+	start_at = read64(d->pci.config + 16);
+	plugged = from = read64(d->pci.config + 40);
+	wanted = read64(d->pci.config + 48);
 	if (at_once == 0)
 		at_once = 1;
 	t0 = rdtsc();
