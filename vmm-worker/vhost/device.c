@@ -189,13 +189,30 @@ static bool ring_granted(const struct vhost_dev *d, const struct virtq *q)
 	       is_granted(d, q->used, 6 + sizeof(struct vring_used_elem) * (uint64_t)q->size);
 }
 
+static uint16_t ring_index(const struct vhost_dev *d, uint64_t at)
+{
+	uint64_t len = sizeof(uint16_t);
+	const uint16_t *idx = d->v.host->memory.chunk(d->v.host->memory.arg, at, &len);
+
+	return idx && len == sizeof(*idx) ? __atomic_load_n(idx, __ATOMIC_ACQUIRE) : 0;
+}
+
 /* Where to go on after a back-end that can no longer be asked: with inflight tracking it knows itself what lies before that. */
 static uint16_t used_index(const struct vhost_dev *d, const struct virtq *q)
 {
-	uint64_t len = sizeof(uint16_t);
-	const uint16_t *idx = d->v.host->memory.chunk(d->v.host->memory.arg, q->used + offsetof(struct vring_used, idx), &len);
+	return ring_index(d, q->used + offsetof(struct vring_used, idx));
+}
 
-	return idx && len == sizeof(*idx) ? __atomic_load_n(idx, __ATOMIC_ACQUIRE) : 0;
+/* Of more than one, it may have done a later one and not an earlier one; the rings do not tell. */
+static bool order_matters(const struct vhost_dev *d)
+{
+	for (unsigned i = 0; i < d->plan->n_queues; i++) {
+		const struct virtq *q = &d->v.queue[i];
+
+		if (q->enabled && (uint16_t)(ring_index(d, q->avail + offsetof(struct vring_avail, idx)) - used_index(d, q)) > 1)
+			return true;
+	}
+	return false;
 }
 
 static bool fill_rings(struct vhost_dev *d)
@@ -234,6 +251,11 @@ static void start(struct vhost_dev *d)
 	}
 	d->changed.there = false;
 	d->drain = VHOST_BUSY;
+	if (d->plan->kind != DEVICE_NET && !d->fresh && !d->bases && !(d->front.protocol & UINT64_C(1) << VU_PF_INFLIGHT_SHMFD) &&
+	    order_matters(d))
+		tell(d, true,
+		     "connected; it keeps no record of requests in flight, and there were several: some may be lost or done "
+		     "twice");
 	d->front.accepted = d->v.accepted;
 	vu_front_start(&d->front, d->fresh, vhost_now());
 	d->bases = false;
