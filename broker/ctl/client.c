@@ -57,8 +57,7 @@ int ctl_connect(const char *path, struct ctl_conn *ret, struct err *e)
 	return 0;
 }
 
-/* prefix/bin/bulkhead -> prefix/libexec/bulkhead/bulkhead-broker: relative, so that an installed tree can be moved. */
-static int broker_path(char *buf, size_t cap, struct err *e)
+int ctl_program_path(const char *name, char *buf, size_t cap, struct err *e)
 {
 	char self[LIM_PATH + 1];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
@@ -71,8 +70,8 @@ static int broker_path(char *buf, size_t cap, struct err *e)
 	if (!slash)
 		return err_set(e, -ENOENT, "cannot find the directory of %s", self);
 	*slash = '\0';
-	if ((size_t)snprintf(buf, cap, "%s/%s/bulkhead-broker", self, BULKHEAD_LIBEXEC_RELATIVE) >= cap)
-		return err_set(e, -ENAMETOOLONG, "the path of the broker's program is too long");
+	if ((size_t)snprintf(buf, cap, "%s/%s/%s", self, BULKHEAD_LIBEXEC_RELATIVE, name) >= cap)
+		return err_set(e, -ENAMETOOLONG, "the path of %s is too long", name);
 	return 0;
 }
 
@@ -84,7 +83,7 @@ int ctl_connect_private(struct ctl_conn *ret, struct err *e)
 	pid_t pid;
 	int rc;
 
-	rc = broker_path(path, sizeof(path), e);
+	rc = ctl_program_path("bulkhead-broker", path, sizeof(path), e);
 	if (rc < 0)
 		return rc;
 	if (access(path, X_OK) < 0)

@@ -24,6 +24,9 @@ int ctl_connect(const char *path, struct ctl_conn *ret, struct err *e);
 /* Starts a broker of our own that serves this connection only and ends with it. */
 int ctl_connect_private(struct ctl_conn *ret, struct err *e);
 
+/* prefix/bin/bulkhead -> prefix/libexec/bulkhead/NAME: relative, so that an installed tree can be moved. */
+int ctl_program_path(const char *name, char *buf, size_t cap, struct err *e);
+
 /* Closes the connection; with a private broker waits until it has taken everything down. */
 void ctl_close(struct ctl_conn *c);
 

@@ -26,6 +26,7 @@ int cmd_resize(int argc, char **argv);
 int cmd_resize_zone(int argc, char **argv);
 int cmd_plan(int argc, char **argv);
 int cmd_check_host(int argc, char **argv);
+int cmd_backend_test(int argc, char **argv);
 
 /* Prints usage, the one-line help and the flags given; --socket is always among them. */
 void command_help(const char *verb, const char *flags);

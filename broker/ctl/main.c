@@ -25,6 +25,7 @@ const struct command commands[] = {
     {"resize-zone", cmd_resize_zone, "VM ZONE SIZE", "the same for one of its memory zones"},
     {"plan", cmd_plan, "[VM OPTIONS] [--host FILE]", "show what a configuration becomes, without making it"},
     {"check-host", cmd_check_host, "", "what this host offers, what is missing, what to do"},
+    {"backend-test", cmd_backend_test, "SOCKET [-- COMMAND...]", "try a vhost-user daemon: what it says, does and survives"},
 };
 const unsigned n_commands = sizeof(commands) / sizeof(commands[0]);
 

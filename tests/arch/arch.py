@@ -15,6 +15,7 @@ PROGRAMS = {
     'bulkhead-broker': 'broker/bulkhead-broker',
     'bulkhead-memsrv': 'memsrv/bulkhead-memsrv',
     'bulkhead-worker': 'vmm-worker/bulkhead-worker',
+    'bulkhead-backend-test': 'backend-test/bulkhead-backend-test',
 }
 
 
