@@ -2,9 +2,11 @@
 """A VM's life by the command line: private and by a broker, every verb, every way a guest can end."""
 
 import json
+import os
 import re
+import signal
 
-from vmlib import Broker, Console, Inventory, Tap, cli, until
+from vmlib import Broker, Console, Inventory, Tap, cli, stat_of, until
 
 t = Tap()
 before = Inventory()
@@ -86,6 +88,14 @@ with Broker() as b:
     t.equal(b('resume', 'web').returncode, 0, 'resume')
     c.expect('late')
     t.ok(True, 'and it goes on')
+    i = b.info('web')
+    for who, pid in (('the worker', i['worker_pid']), ('memsrv', i['memsrv_pid']), ('the spawner', b.spawner()), ('the broker', b.p.pid)):
+        os.kill(pid, signal.SIGSTOP)  # an administrator, a debugger, a frozen cgroup
+        until(lambda: stat_of(pid)[1] == 'T')
+        os.kill(pid, signal.SIGCONT)
+        c.send('echo after %s\n' % who)
+        c.expect('after %s\n' % who)
+        t.ok(b.state('web') == 'running' and b.info('web')['zones'], who + ' was stopped and goes on')
     c2 = Console('console', 'web', '--socket', b.socket)
     c2.send('echo second\n')
     c2.expect('second')
