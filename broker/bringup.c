@@ -143,6 +143,7 @@ void vm_grant(struct vm *vm)
 	add_fd(g, fds, FD_ROLE_INITRAMFS, 0, vm->initramfs);
 	add_fd(g, fds, FD_ROLE_CONSOLE, 0, vm->console);
 	add_fd(g, fds, FD_ROLE_SERIAL_FILE, 0, vm->serial_file);
+	add_fd(g, fds, FD_ROLE_SERIAL_FILE, 1, vm->console_file);
 	for (size_t i = 0; i < vm->plan.n_zones; i++)
 		add_fd(g, fds, FD_ROLE_ZONE, i, vm->zones[i]);
 	add_fd(g, fds, FD_ROLE_PLUG, 0, plug);

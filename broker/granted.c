@@ -133,20 +133,20 @@ int granted_zone_file(const struct options *o, int fd, const struct plan_zone *z
 	return check_place(o, &l, what, e);
 }
 
-int granted_serial_file(const struct options *o, int fd, struct err *e)
+int granted_output(const struct options *o, int fd, const char *what, struct err *e)
 {
 	struct looked_at l;
-	int r = look_at(fd, "--serial file", &l, e);
+	int r = look_at(fd, what, &l, e);
 
 	if (r < 0)
 		return r;
 	if (l.mode != O_WRONLY)
-		return err_set(e, -EBADF, "--serial file: it must be open for writing only");
+		return err_set(e, -EBADF, "%s: it must be open for writing only", what);
 	if (!S_ISREG(l.st.st_mode)) /* a FIFO would stop the guest while nobody reads */
-		return err_set(e, -EINVAL, "--serial file %.400s: a regular file is needed", l.path);
+		return err_set(e, -EINVAL, "%s %.400s: a regular file is needed", what, l.path);
 	if (!(l.flags & O_APPEND))
-		return err_set(e, -EBADF, "--serial file %.400s: it must be open for appending", l.path);
-	return check_place(o, &l, "--serial file", e);
+		return err_set(e, -EBADF, "%s %.400s: it must be open for appending", what, l.path);
+	return check_place(o, &l, what, e);
 }
 
 static int socket_option(int fd, int option)

@@ -7,7 +7,7 @@
 int granted_image(const struct options *o, int fd, const char *what, struct err *e);
 /* The file behind a zone: regular, long enough, readable or, for a shared zone, writable too. */
 int granted_zone_file(const struct options *o, int fd, const struct plan_zone *z, struct err *e);
-/* Where serial=file goes: a regular file opened for appending only. */
-int granted_serial_file(const struct options *o, int fd, struct err *e);
-/* The serial line: one end of a Unix stream socket. */
+/* Where --serial file= and --console file= go: a regular file opened for appending only. */
+int granted_output(const struct options *o, int fd, const char *what, struct err *e);
+/* The terminal: one end of a Unix stream socket. */
 int granted_console(int fd, struct err *e);

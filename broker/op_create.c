@@ -75,8 +75,8 @@ static int take_fds(struct vm *vm, const struct ctl_request *q, struct chan_msg 
 			to = &vm->console;
 			r = granted_console(fd, e);
 		} else if (role == FD_ROLE_SERIAL_FILE) {
-			to = &vm->serial_file;
-			r = granted_serial_file(o, fd, e);
+			to = index == 0 ? &vm->serial_file : &vm->console_file;
+			r = granted_output(o, fd, index == 0 ? "--serial file" : "--console file", e);
 		} else if (role == FD_ROLE_DEVICE) {
 			r = granted_console(fd, e);
 			if (r == 0)
@@ -106,6 +106,8 @@ static int check_fds(const struct vm *vm, const struct vm_spec *s, struct err *e
 		return err_set(e, -EPROTO, "create: --initramfs and what came with it do not fit");
 	if ((vm->serial_file >= 0) != (s->serial == SERIAL_FILE))
 		return err_set(e, -EPROTO, "create: --serial and what came with it do not fit");
+	if ((vm->console_file >= 0) != (s->console == SERIAL_FILE))
+		return err_set(e, -EPROTO, "create: --console and what came with it do not fit");
 	if (devices_check(vm, e) < 0)
 		return e->code;
 	for (size_t i = 0; i < s->n_zones; i++)
@@ -128,7 +130,8 @@ static int fill_grant(struct vm *vm, const struct vm_spec *s, struct err *e)
 					   .free_page_reporting = s->balloon.free_page_reporting == TRI_ON},
 			       .vcpus_boot = cpus_spec_boot(cpus),
 			       .vcpus_max = cpus_spec_max(cpus),
-			       .serial = s->serial == SERIAL_UNSET ? SERIAL_TTY : s->serial};
+			       .serial = vm_spec_serial(s),
+			       .console = vm_spec_console(s)};
 	if (cpus->has_topology) {
 		g->threads_per_core = cpus->threads_per_core;
 		g->cores_per_die = cpus->cores_per_die;

@@ -25,7 +25,7 @@ struct vm *vm_new(struct broker *b, uid_t owner, const char *name)
 	vm->owner = owner;
 	vm->state = VM_NEW;
 	vm->since_ms = now_ms();
-	vm->kernel = vm->initramfs = vm->console = vm->serial_file = -1;
+	vm->kernel = vm->initramfs = vm->console = vm->serial_file = vm->console_file = -1;
 	for (size_t i = 0; i < LIM_ZONES; i++)
 		vm->zone_files[i] = vm->zones[i] = -1;
 	vm->memsrv = (struct helper){.vm = vm, .kind = CHILD_MEMSRV};
@@ -47,6 +47,7 @@ void vm_remove(struct vm *vm)
 	closer_close(&vm->b->closer, &vm->initramfs, vm->owner);
 	closer_close(&vm->b->closer, &vm->console, vm->owner);
 	closer_close(&vm->b->closer, &vm->serial_file, vm->owner);
+	closer_close(&vm->b->closer, &vm->console_file, vm->owner);
 	for (size_t i = 0; i < LIM_ZONES; i++) {
 		closer_close(&vm->b->closer, &vm->zone_files[i], vm->owner);
 		closer_close(&vm->b->closer, &vm->zones[i], vm->owner);

@@ -43,7 +43,7 @@ struct vm {
 	struct node_perf *perf; /* NULL: not described */
 	struct device_plan *device_plans; /* NULL: no devices */
 	struct vm_device *devices;
-	int kernel, initramfs, console, serial_file;
+	int kernel, initramfs, console, serial_file, console_file;
 	int zone_files[LIM_ZONES]; /* a client's files; -1: none */
 	int zones[LIM_ZONES];      /* memsrv's objects; -1: none */
 	bool zones_ready;

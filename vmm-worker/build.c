@@ -39,11 +39,16 @@ static void *chunk(const void *gm, uint64_t at, uint64_t *len)
 	return gm_chunk(gm, gpa(at), len);
 }
 
+static bool has_console(const struct wk_grant *w)
+{
+	return w->console != SERIAL_UNSET && w->console != SERIAL_OFF;
+}
+
 static int build_virtio(struct machine *m, struct grant *g, struct err *e)
 {
 	struct vhost_connection connection[LIM_DEVICES];
 	struct virtio_config config = {
-	    .console_fd = -1,
+	    .console = has_console(&g->w) ? &m->console : NULL,
 	    .n_vhost = g->w.n_devices,
 	    .vhost = g->w.devices,
 	    .connection = connection,
@@ -67,6 +72,8 @@ static int build_devices(struct machine *m, struct grant *g, struct err *e)
 
 	pthread_mutex_init(&m->dev_lock, NULL);
 	irq_init(&m->irq, m->vm.fd);
+	term_init(&m->console, g->w.console, g->console_file);
+	m->tty = g->w.console == SERIAL_TTY ? &m->console : &m->serial.term;
 	r = ioapic_init(&m->ioapic, &m->irq, &m->mmio, e);
 	if (r == 0)
 		r = serial_init(&m->serial, g->w.serial, g->serial_file, &m->ioapic, &m->pio, e);
@@ -83,7 +90,7 @@ static int build_devices(struct machine *m, struct grant *g, struct err *e)
 	if (r == 0)
 		r = build_virtio(m, g, e);
 	if (r == 0)
-		serial_attach(&m->serial, fd_take(&g->console));
+		term_attach(m->tty, fd_take(&g->console));
 	return r;
 }
 
@@ -231,8 +238,8 @@ int build_threads(struct machine *m, struct err *e)
 
 size_t build_list_fds(const struct machine *m, int *fds, size_t cap)
 {
-	const int own[] = {m->vm.fd,          m->run.wake_fd,    m->serial.console_fd,
-			   m->serial.file_fd, m->virtio.kick_fd, m->hotplug.plug_fd};
+	const int own[] = {m->vm.fd,          m->run.wake_fd,    m->tty->fd,
+			   m->serial.term.file_fd, m->console.file_fd, m->virtio.kick_fd, m->hotplug.plug_fd};
 	size_t n = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(own) && n < cap; i++)

@@ -17,7 +17,7 @@
 
 void grant_init(struct grant *g)
 {
-	g->kvm = g->kernel = g->initramfs = g->console = g->serial_file = g->plug = -1;
+	g->kvm = g->kernel = g->initramfs = g->console = g->serial_file = g->console_file = g->plug = -1;
 	for (size_t i = 0; i < LIM_ZONES; i++)
 		g->zone[i] = -1;
 	for (size_t i = 0; i < LIM_EPC; i++)
@@ -36,7 +36,7 @@ static int *place_for(struct grant *g, const struct fd_tag *tag)
 	case FD_ROLE_CONSOLE:
 		return tag->index == 0 ? &g->console : NULL;
 	case FD_ROLE_SERIAL_FILE:
-		return tag->index == 0 ? &g->serial_file : NULL;
+		return tag->index == 0 ? &g->serial_file : tag->index == 1 ? &g->console_file : NULL;
 	case FD_ROLE_ZONE:
 		return tag->index < g->w.plan->n_zones ? &g->zone[tag->index] : NULL;
 	case FD_ROLE_PLUG:
@@ -238,17 +238,17 @@ static int check_plug(const struct grant *g, struct err *e)
 	return 0;
 }
 
-static int check_serial_file(const struct grant *g, struct err *e)
+static int check_output(int fd, enum serial_mode mode, const char *what, struct err *e)
 {
 	uint64_t size;
 
-	if ((g->serial_file >= 0) != (g->w.serial == SERIAL_FILE))
-		return err_set(e, -EPROTO, "--serial: a file is granted and not used, or used and not granted");
-	if (g->serial_file < 0)
+	if ((fd >= 0) != (mode == SERIAL_FILE))
+		return err_set(e, -EPROTO, "%s: a file is granted and not used, or used and not granted", what);
+	if (fd < 0)
 		return 0;
-	if (!(fcntl(g->serial_file, F_GETFL) & O_APPEND))
-		return err_set(e, -EBADF, "serial file: not opened for appending");
-	return check_regular(g->serial_file, O_WRONLY, "serial file", &size, e);
+	if (!(fcntl(fd, F_GETFL) & O_APPEND))
+		return err_set(e, -EBADF, "%s file: not opened for appending", what);
+	return check_regular(fd, O_WRONLY, what, &size, e);
 }
 
 /* What kind of device it is the kernel does not tell; that it can be mapped as EPC, the mapping shows. */
@@ -284,7 +284,9 @@ static int check_fds(struct grant *g, struct err *e)
 	if (r == 0 && g->console >= 0)
 		r = grant_check_console(g->console, e);
 	if (r == 0)
-		r = check_serial_file(g, e);
+		r = check_output(g->serial_file, g->w.serial, "--serial", e);
+	if (r == 0)
+		r = check_output(g->console_file, g->w.console, "--console", e);
 	if (r == 0)
 		r = check_plug(g, e);
 	for (size_t i = 0; r == 0 && i < plan->n_zones; i++)

@@ -6,7 +6,7 @@ struct grant {
 	uint32_t serial;
 	struct wk_grant w; /* its pointers lie in the arena given to grant_accept */
 	int kvm, kernel;
-	int initramfs, console, serial_file; /* -1: not granted */
+	int initramfs, console, serial_file, console_file; /* -1: not granted */
 	int plug;                            /* to memsrv, where zones that it makes can grow */
 	int zone[LIM_ZONES];                 /* -1: none, for anonymous zones and zones without boot memory */
 	int epc[LIM_EPC];                    /* by EPC section */

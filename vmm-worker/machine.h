@@ -30,6 +30,8 @@ struct machine {
 	struct irq irq;
 	struct ioapic ioapic;
 	struct serial serial;
+	struct term console; /* the virtio console's */
+	struct term *tty;    /* that of the two which gets the terminal */
 	struct rtc rtc;
 	struct pit pit;
 	struct power power;

@@ -54,12 +54,12 @@ static void send_state(struct server *s, uint32_t serial)
 /* The guest's last output is on its way before the report that it ended. */
 static void drain_console(struct machine *m)
 {
-	struct pollfd p = {.fd = m->serial.console_fd, .events = POLLOUT};
+	struct pollfd p = {.fd = m->tty->fd, .events = POLLOUT};
 
 	pthread_mutex_lock(&m->dev_lock);
-	serial_flush(&m->serial);
-	while (m->serial.stuck && poll(&p, 1, CONSOLE_LAST_WORDS_MS) > 0 && !(p.revents & (POLLERR | POLLHUP)))
-		serial_flush(&m->serial);
+	term_flush(m->tty);
+	while (m->tty->stuck && poll(&p, 1, CONSOLE_LAST_WORDS_MS) > 0 && !(p.revents & (POLLERR | POLLHUP)))
+		term_flush(m->tty);
 	pthread_mutex_unlock(&m->dev_lock);
 }
 
@@ -213,7 +213,7 @@ static void console(struct server *s, int *fd)
 	if (grant_check_console(*fd, &e) < 0)
 		return; /* the message's owner closes it */
 	pthread_mutex_lock(&s->m->dev_lock);
-	serial_attach(&s->m->serial, fd_take(fd));
+	term_attach(s->m->tty, fd_take(fd));
 	pthread_mutex_unlock(&s->m->dev_lock);
 }
 
@@ -313,15 +313,16 @@ static void on_wake(struct server *s)
 	}
 }
 
-static void on_console(struct machine *m, short events)
+/* The serial line's terminal; a console's is the device's own affair. */
+static void on_serial(struct machine *m, short events)
 {
 	pthread_mutex_lock(&m->dev_lock);
 	if (events & POLLOUT)
-		serial_flush(&m->serial);
+		term_flush(&m->serial.term);
 	if (events & POLLIN)
 		serial_input(&m->serial);
 	else if (events & (POLLHUP | POLLERR))
-		serial_attach(&m->serial, -1);
+		term_attach(&m->serial.term, -1);
 	pthread_mutex_unlock(&m->dev_lock);
 }
 
@@ -352,15 +353,15 @@ static void on_virtio(struct machine *m, const struct pollfd *p, size_t n)
 	pthread_mutex_unlock(&m->dev_lock);
 }
 
-static struct pollfd console_interest(struct machine *m)
+static struct pollfd serial_interest(struct machine *m)
 {
 	struct pollfd p;
 
 	pthread_mutex_lock(&m->dev_lock);
-	p = (struct pollfd){.fd = m->serial.console_fd};
+	p = (struct pollfd){.fd = m->serial.term.fd};
 	if (serial_wants_input(&m->serial))
 		p.events |= POLLIN;
-	if (m->serial.stuck)
+	if (m->serial.term.stuck)
 		p.events |= POLLOUT;
 	pthread_mutex_unlock(&m->dev_lock);
 	return p;
@@ -399,7 +400,7 @@ int serve(struct machine *m, struct link *l, struct arena *arena, bool start)
 		struct pollfd p[3 + VIRTIO_POLL_MAX] = {
 		    {.fd = BROKER_FD, .events = POLLIN},
 		    {.fd = m->run.wake_fd, .events = POLLIN},
-		    console_interest(m),
+		    serial_interest(m),
 		};
 		size_t n_virtio = virtio_interest(m, p + 3);
 
@@ -413,7 +414,7 @@ int serve(struct machine *m, struct link *l, struct arena *arena, bool start)
 		if (!s.done && p[1].revents)
 			on_wake(&s);
 		if (!s.done && p[2].revents)
-			on_console(m, p[2].revents);
+			on_serial(m, p[2].revents);
 		if (!s.done)
 			on_virtio(m, p + 3, n_virtio);
 		if (!s.done)

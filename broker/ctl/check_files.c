@@ -137,9 +137,9 @@ static void check_zone_file(const struct zone_spec *z, uint16_t index, struct op
 	keep(f, &w, &fd, ds);
 }
 
-static void check_serial_file(const char *path, struct opened_files *f, struct diags *ds)
+static void check_output(const char *option, uint16_t index, const char *path, struct opened_files *f, struct diags *ds)
 {
-	struct wanted w = {.option = "--serial", .path = path, .role = FD_ROLE_SERIAL_FILE, .flags = O_WRONLY | O_APPEND};
+	struct wanted w = {.option = option, .path = path, .role = FD_ROLE_SERIAL_FILE, .index = index, .flags = O_WRONLY | O_APPEND};
 	int fd CLEANUP(fd_cleanup) = -1;
 	struct stat st;
 
@@ -200,7 +200,9 @@ int check_files(const struct vm_spec *spec, struct opened_files *ret, struct dia
 		if (spec->zones[i].file && *spec->zones[i].file)
 			check_zone_file(&spec->zones[i], (uint16_t)i, ret, ds);
 	if (spec->serial == SERIAL_FILE && spec->serial_file)
-		check_serial_file(spec->serial_file, ret, ds);
+		check_output("--serial", 0, spec->serial_file, ret, ds);
+	if (spec->console == SERIAL_FILE && spec->console_file)
+		check_output("--console", 1, spec->console_file, ret, ds);
 	for (size_t i = 0; ret && i < spec->n_devices && i < LIM_DEVICES; i++)
 		if (device_spec_vhost_user(&spec->devices[i]) && spec->devices[i].socket && *spec->devices[i].socket)
 			connect_backend(&spec->devices[i], (uint16_t)i, ret, ds);

@@ -10,7 +10,7 @@ struct opened_files {
 	int fds[CHAN_FDS_MAX]; /* owned; -1 when taken */
 };
 
-/* Opens kernel, initramfs, every zone's file and the serial file, connects to back-ends of devices, and checks that they can
+/* Opens kernel, initramfs, every zone's file and those of serial line and console, connects to back-ends of devices, and checks that they can
  * serve: regular, readable, long enough. ret NULL: only checks, and creates nothing. Symlinks are followed, magic links
  * (/proc/PID/fd/...) are not. 0; or -EINVAL with every reason in *ds, and nothing is left open. */
 int check_files(const struct vm_spec *spec, struct opened_files *ret, struct diags *ds);

@@ -205,32 +205,33 @@ static bool read_line(struct parse *p, const char *path, json_object *v, struct 
 	return ret->mode;
 }
 
-static void read_serial(struct parse *p, const char *path, json_object *v, struct vm_spec *s)
+static void read_mode(struct parse *p, const char *path, json_object *v, enum serial_mode *ret_mode, const char **ret_file)
 {
 	struct line l;
 
 	if (!read_line(p, path, v, &l))
 		return;
-	s->serial_file = l.file;
+	*ret_file = l.file;
 	if (strcmp(l.mode, "Off") == 0)
-		s->serial = SERIAL_OFF;
+		*ret_mode = SERIAL_OFF;
 	else if (strcmp(l.mode, "Null") == 0)
-		s->serial = SERIAL_NULL;
+		*ret_mode = SERIAL_NULL;
 	else if (strcmp(l.mode, "Tty") == 0)
-		s->serial = SERIAL_TTY;
+		*ret_mode = SERIAL_TTY;
 	else if (strcmp(l.mode, "File") == 0)
-		s->serial = SERIAL_FILE;
+		*ret_mode = SERIAL_FILE;
 	else
-		report(p, path, v, "Off, Null, Tty, or File with a \"file\"", "the serial line cannot be put there");
+		report(p, path, v, "Off, Null, Tty, or File with a \"file\"", "a guest's output cannot be put there");
+}
+
+static void read_serial(struct parse *p, const char *path, json_object *v, struct vm_spec *s)
+{
+	read_mode(p, path, v, &s->serial, &s->serial_file);
 }
 
 static void read_console(struct parse *p, const char *path, json_object *v, struct vm_spec *s)
 {
-	struct line l;
-
-	if (read_line(p, path, v, &l) && strcmp(l.mode, "Off") != 0 && strcmp(l.mode, "Null") != 0)
-		report(p, path, v, "\"mode\": \"Off\", and serial with mode Tty",
-		       "the virtio console is not in this version yet");
+	read_mode(p, path, v, &s->console, &s->console_file);
 }
 
 static void read_numa(struct parse *p, const char *path, json_object *v, struct vm_spec *s)

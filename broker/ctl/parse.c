@@ -135,41 +135,39 @@ static void read_config(struct args *a, const char *text)
 	read_path(a, "--config", text, &a->x->config);
 }
 
-static void read_serial(struct args *a, const char *text)
+static void read_line(struct args *a, const char *option, const char *text, enum serial_mode *ret_mode, const char **ret_file)
 {
 	static const struct {
 		const char *word;
 		enum serial_mode mode;
 	} words[] = {{"off", SERIAL_OFF}, {"null", SERIAL_NULL}, {"tty", SERIAL_TTY}};
+	struct txt t;
 
 	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
 		if (strcmp(text, words[i].word) == 0) {
-			a->s->serial = words[i].mode;
+			*ret_mode = words[i].mode;
 			return;
 		}
 	}
 	if (strncmp(text, "file=", 5) == 0 && text[5]) {
-		a->s->serial = SERIAL_FILE;
-		a->s->serial_file = text + 5;
+		*ret_mode = SERIAL_FILE;
+		*ret_file = text + 5;
 	} else if (strcmp(text, "pty") == 0 || strncmp(text, "socket=", 7) == 0) {
-		diag_add(a->p.ds, DIAG_ERROR, "--serial", text, "--serial tty, and 'bulkhead console VM' from any other terminal",
-			 "the serial line cannot be put on a pty or a socket");
+		diag_add(a->p.ds, DIAG_ERROR, option, text, txt_set(&t, "%s tty, and 'bulkhead console VM' from any other terminal", option),
+			 "a guest's output cannot be put on a pty or a socket");
 	} else {
-		diag_add(a->p.ds, DIAG_ERROR, "--serial", text, "off, null, tty or file=PATH", "unknown serial mode");
+		diag_add(a->p.ds, DIAG_ERROR, option, text, "off, null, tty or file=PATH", "unknown mode");
 	}
+}
+
+static void read_serial(struct args *a, const char *text)
+{
+	read_line(a, "--serial", text, &a->s->serial, &a->s->serial_file);
 }
 
 static void read_console(struct args *a, const char *text)
 {
-	if (strcmp(text, "off") == 0 || strcmp(text, "null") == 0)
-		return;
-	if (strcmp(text, "tty") == 0 || strcmp(text, "pty") == 0 || strncmp(text, "file=", 5) == 0 ||
-	    strncmp(text, "socket=", 7) == 0)
-		diag_add(a->p.ds, DIAG_ERROR, "--console", text,
-			 "--console off --serial tty, and console=ttyS0 for the guest's kernel",
-			 "the virtio console is not in this version yet");
-	else
-		diag_add(a->p.ds, DIAG_ERROR, "--console", text, "off or null", "unknown console mode");
+	read_line(a, "--console", text, &a->s->console, &a->s->console_file);
 }
 
 static void read_restore(struct args *a, const char *text)

@@ -124,21 +124,29 @@ static void check_payload(struct check *c)
 		     strlen(s->cmdline), LIM_CMDLINE);
 }
 
-static void check_serial(struct check *c)
+static void check_line(struct check *c, const char *option, enum serial_mode mode, const char *file)
 {
-	const struct vm_spec *s = c->s;
 	struct txt t;
 
-	if ((unsigned)s->serial > SERIAL_FILE) {
-		FAIL(c, "--serial", txt_set(&t, "%u", (unsigned)s->serial), "off, null, tty or file=PATH", "unknown serial mode");
+	if ((unsigned)mode > SERIAL_FILE) {
+		FAIL(c, option, txt_set(&t, "%u", (unsigned)mode), "off, null, tty or file=PATH", "unknown mode");
 		return;
 	}
-	if (s->serial == SERIAL_FILE && !s->serial_file)
-		FAIL(c, "--serial", "file=", "file=PATH", "the serial line goes to a file, but no file is named");
-	else if (s->serial == SERIAL_FILE)
-		check_path(c, "--serial", txt_set(&t, "file=%s", s->serial_file), s->serial_file);
-	else if (s->serial_file)
-		FAIL(c, "--serial", s->serial_file, "file=PATH, or no path", "a path is given, but the mode is not file");
+	if (mode == SERIAL_FILE && !file)
+		FAIL(c, option, "file=", "file=PATH", "the output goes to a file, but no file is named");
+	else if (mode == SERIAL_FILE)
+		check_path(c, option, txt_set(&t, "file=%s", file), file);
+	else if (file)
+		FAIL(c, option, file, "file=PATH, or no path", "a path is given, but the mode is not file");
+}
+
+static void check_lines(struct check *c)
+{
+	check_line(c, "--serial", c->s->serial, c->s->serial_file);
+	check_line(c, "--console", c->s->console, c->s->console_file);
+	if (c->s->serial == SERIAL_TTY && c->s->console == SERIAL_TTY)
+		FAIL(c, "--console", "tty", "--serial null, off or file=PATH; or --console off",
+		     "there is one terminal, and the serial line has it");
 }
 
 static void check_platform(struct check *c)
@@ -170,6 +178,6 @@ int spec_check(const struct vm_spec *spec, const struct host_facts *host, struct
 	check_devices(&c);
 	check_balloon(&c);
 	check_payload(&c);
-	check_serial(&c);
+	check_lines(&c);
 	return ds->n_errors > before ? -EINVAL : 0;
 }

@@ -126,8 +126,9 @@ struct cpus_spec {
 	struct affinity_spec *affinity;
 };
 
+/* Of the serial line and of the virtio console. */
 enum serial_mode {
-	SERIAL_UNSET, /* tty when attached (run), kept for `console` otherwise */
+	SERIAL_UNSET, /* vm_spec_serial and vm_spec_console say what is meant */
 	SERIAL_OFF,   /* no device */
 	SERIAL_NULL,  /* a device whose output is dropped */
 	SERIAL_TTY,   /* the attached client, and `console` */
@@ -194,8 +195,8 @@ struct vm_spec {
 	const char *kernel; /* path for people; the file travels as an fd. NULL: the embedded guest */
 	const char *initramfs;
 	const char *cmdline;
-	enum serial_mode serial;
-	const char *serial_file;
+	enum serial_mode serial, console;
+	const char *serial_file, *console_file;
 };
 
 /* shared= after the rules: huge pages and shared files are shared whatever the toggle says. */
@@ -228,4 +229,15 @@ static inline uint32_t cpus_spec_boot(const struct cpus_spec *c)
 static inline uint32_t cpus_spec_max(const struct cpus_spec *c)
 {
 	return c->max ? c->max : cpus_spec_boot(c);
+}
+
+/* There is one terminal: the serial line has it unless the console does. */
+static inline enum serial_mode vm_spec_serial(const struct vm_spec *s)
+{
+	return s->serial != SERIAL_UNSET ? s->serial : s->console == SERIAL_TTY ? SERIAL_NULL : SERIAL_TTY;
+}
+
+static inline enum serial_mode vm_spec_console(const struct vm_spec *s)
+{
+	return s->console != SERIAL_UNSET ? s->console : SERIAL_OFF;
 }

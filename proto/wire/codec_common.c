@@ -35,6 +35,7 @@ void codec_tags_get(struct codec *c, Pb__FdTag *const *in, size_t n, const struc
 						    of_zone                  ? LIM_ZONES - 1
 						    : role == FD_ROLE_DEVICE ? LIM_DEVICES - 1
 						    : role == FD_ROLE_EPC    ? LIM_EPC - 1
+						    : role == FD_ROLE_SERIAL_FILE ? 1
 									     : 0,
 						    "index of a file descriptor");
 		for (size_t j = 0; j < i; j++)

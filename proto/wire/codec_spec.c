@@ -412,6 +412,8 @@ Pb__VmSpec *codec_spec_put(struct codec *c, const struct vm_spec *s)
 	out->cmdline = codec_blob(s->cmdline);
 	out->serial = s->serial;
 	out->serial_file = codec_blob(s->serial_file);
+	out->console = s->console;
+	out->console_file = codec_blob(s->console_file);
 	return out;
 }
 
@@ -439,5 +441,7 @@ struct vm_spec *codec_spec_get(struct codec *c, const Pb__VmSpec *in)
 	s->cmdline = codec_text(c, in->cmdline, LIM_CMDLINE, "kernel command line");
 	s->serial = codec_u32(c, in->serial, SERIAL_UNSET, SERIAL_FILE, "serial mode");
 	s->serial_file = codec_text(c, in->serial_file, LIM_PATH, "path of the serial file");
+	s->console = codec_u32(c, in->console, SERIAL_UNSET, SERIAL_FILE, "console mode");
+	s->console_file = codec_text(c, in->console_file, LIM_PATH, "path of the console's file");
 	return c->rc ? NULL : s;
 }

@@ -257,6 +257,7 @@ static const ProtobufCMessage *grant_put(struct codec *c, const struct wk_grant 
 	if (g->balloon.there)
 		out->balloon = balloon_put(c, &g->balloon);
 	out->serial = g->serial;
+	out->console = g->console;
 	out->start = g->start;
 	out->tags = codec_tags_put(c, g->tags, g->n_tags);
 	out->n_tags = g->n_tags;
@@ -285,6 +286,7 @@ static void grant_get(struct codec *c, const struct chan_msg *m, struct wk_grant
 	balloon_get(c, in->balloon, &ret->balloon);
 	ret->cmdline = codec_text(c, in->cmdline, LIM_CMDLINE, "kernel command line");
 	ret->serial = codec_u32(c, in->serial, SERIAL_UNSET, SERIAL_FILE, "serial mode");
+	ret->console = codec_u32(c, in->console, SERIAL_UNSET, SERIAL_FILE, "console mode");
 	ret->start = in->start;
 	codec_tags_get(c, in->tags, in->n_tags, m, ret->tags);
 	ret->n_tags = in->n_tags;

@@ -23,8 +23,8 @@ enum fd_role {
 	FD_ROLE_KVM = 1,
 	FD_ROLE_KERNEL,
 	FD_ROLE_INITRAMFS,
-	FD_ROLE_CONSOLE,     /* a SOCK_STREAM socket carrying the serial line, bytes in both directions */
-	FD_ROLE_SERIAL_FILE, /* output only, opened O_WRONLY|O_APPEND by the client */
+	FD_ROLE_CONSOLE,     /* a SOCK_STREAM socket that is the terminal of serial line or console, bytes in both directions */
+	FD_ROLE_SERIAL_FILE, /* index: 0 the serial line, 1 the console; output only, opened O_WRONLY|O_APPEND by the client */
 	FD_ROLE_ZONE,        /* index: zone; the object memsrv made, or the granted file */
 	FD_ROLE_ZONE_FILE,   /* index: zone; a file that the client opened for file= */
 	FD_ROLE_DEVICE,      /* index: device of the spec; a stream socket that the client connected to its back-end */

@@ -55,7 +55,7 @@ struct wk_grant {
 	struct device_plan *devices;
 	const char *cmdline;
 	struct wk_balloon balloon;
-	enum serial_mode serial;
+	enum serial_mode serial, console; /* UNSET: a terminal; none */
 	bool start; /* run at once after READY */
 	size_t n_tags;
 	struct fd_tag tags[CHAN_FDS_MAX];

@@ -101,6 +101,8 @@ const struct vm_spec *sample_spec_full(void)
 	s.cmdline = "console=ttyS0 quiet";
 	s.serial = SERIAL_FILE;
 	s.serial_file = "/tmp/log";
+	s.console = SERIAL_FILE;
+	s.console_file = "/tmp/console";
 	return &s;
 }
 

@@ -136,6 +136,8 @@ static void same_spec(const struct vm_spec *a, const struct vm_spec *b)
 	same_text(a->cmdline, b->cmdline);
 	assert_int_equal(a->serial, b->serial);
 	same_text(a->serial_file, b->serial_file);
+	assert_int_equal(a->console, b->console);
+	same_text(a->console_file, b->console_file);
 }
 
 static void test_request(void **state)

@@ -118,8 +118,9 @@ static void numa_fields(void **state)
 static void cpus_and_rest(void **state)
 {
 	PARSE("--cpus", "boot=4,max=8,topology=2:4:1:1,affinity=[0@[0-3],2@5]", "--kernel=/boot/k", "--initramfs", "/i",
-	      "--cmdline", "a=b, c", "--serial", "file=/tmp/out", "--name", "vm1", "--platform", "num_pci_segments=3",
+	      "--cmdline", "a=b, c", "--serial", "file=/tmp/out", "--console", "tty", "--name", "vm1", "--platform", "num_pci_segments=3",
 	      "--sgx-epc", "id=e,size=64M,prefault=on");
+	assert_int_equal(s.console, SERIAL_TTY);
 	assert_int_equal(s.cpus.boot, 4);
 	assert_int_equal(s.cpus.max, 8);
 	assert_true(s.cpus.has_topology);
@@ -246,13 +247,14 @@ static void json_all(void **state)
 	    "\"numa\":[{\"guest_numa_id\":3,\"cpus\":[0,1],\"distances\":[{\"destination\":4,\"distance\":15}],"
 	    "\"memory_zones\":[\"m0\"],\"sgx_epc_sections\":[\"e\"],\"pci_segments\":[1]}],"
 	    "\"sgx_epc\":[{\"id\":\"e\",\"size\":4096,\"prefault\":true}],\"platform\":{\"num_pci_segments\":2},"
-	    "\"serial\":{\"mode\":\"File\",\"file\":\"/o\"},\"console\":{\"mode\":\"Off\"},"
+	    "\"serial\":{\"mode\":\"File\",\"file\":\"/o\"},\"console\":{\"mode\":\"Tty\"},"
 	    "\"disks\":[{\"path\":\"/d\",\"readonly\":true}],\"net\":[{\"vhost_user\":true,\"vhost_socket\":\"/s\"}],"
 	    "\"fs\":[{\"tag\":\"t\",\"socket\":\"/s\",\"num_queues\":1,\"queue_size\":1024}],"
 	    "\"balloon\":{\"size\":8192,\"deflate_on_oom\":true,\"free_page_reporting\":false}}"));
 	assert_memory_equal(&s.balloon, &((struct balloon_spec){true, 8192, TRI_ON, TRI_OFF}), sizeof(s.balloon));
 	assert_int_equal(s.cpus.boot, 4);
 	assert_int_equal(s.cpus.max, 8);
+	assert_int_equal(s.console, SERIAL_TTY);
 	assert_int_equal(s.cpus.cores_per_die, 4);
 	assert_int_equal(nodeset_count(&s.cpus.affinity[0].host_cpus), 2);
 	assert_true(s.memory.has_size && s.memory.o.size == 0);
@@ -324,7 +326,7 @@ static const struct {
     {"{\"numa\":[{\"guest_numa_id\":0,\"distances\":[{\"destination\":1,\"distance\":256}]}]}", 1, "does not fit"},
     {"{\"serial\":{\"mode\":\"Pty\"}}", 1, "cannot be put there"},
     {"{\"serial\":{}}", 1, "mode is missing"},
-    {"{\"console\":{\"mode\":\"Tty\"}}", 1, "not in this version"},
+    {"{\"console\":{\"mode\":\"Pty\"}}", 1, "cannot be put there"},
     {"{\"memory\":{\"size\":\"x\",\"bogus\":1},\"nonsense\":2,\"cpus\":3}", 4, "nonsense"},
     {"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]", 1, "no JSON"},
 };

@@ -85,9 +85,10 @@ static void enums_out_of_range(void **state)
 	s.memory.o.shared = (enum tri)9;
 	s.memory.o.thp = (enum tri)9;
 	s.serial = (enum serial_mode)99;
+	s.console = (enum serial_mode)99;
 	s.n_devices = 1;
 	s.devices[0].kind = (enum device_kind)77;
-	expect_errors(5);
+	expect_errors(6);
 	reset(NULL);
 	s.n_zones = 1;
 	s.zones[0] = (struct zone_spec){.id = "a", .has_size = true, .o = {.size = GiB}, .host_policy = (enum host_policy)12};

@@ -185,7 +185,7 @@ static void loopback(void **state)
 	out(0, 'x');
 	assert_int_equal(in(5) & 1, 1);
 	assert_int_equal(in(0), 'x');
-	assert_int_equal(uart.written, 0);
+	assert_int_equal(uart.term.written, 0);
 	out(4, 0);
 }
 
@@ -197,7 +197,7 @@ static void divisor(void **state)
 	assert_int_equal(in(0), 12);
 	assert_int_equal(in(1), 1);
 	out(3, 3);
-	assert_int_equal(uart.written, 0);
+	assert_int_equal(uart.term.written, 0);
 	assert_int_equal(in(1), 0); /* IER */
 	out(7, 0xa5);
 	assert_int_equal(in(7), 0xa5);
@@ -220,7 +220,7 @@ static void receiver(void **state)
 	int pair[2];
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-	serial_attach(&uart, pair[0]);
+	term_attach(&uart.term, pair[0]);
 	reg(0x10 + 2 * PLAT_IRQ_COM1, 0x24);
 	out(1, 1);
 	assert_int_equal(write(pair[1], "hello, this is longer than 16", 29), 29);
@@ -243,7 +243,7 @@ static void receiver(void **state)
 	assert_true(serial_input(&uart));
 	out(2, 3);
 	assert_false(serial_input(&uart));
-	assert_int_equal(uart.console_fd, -1);
+	assert_int_equal(uart.term.fd, -1);
 }
 
 /* A console that does not read keeps nobody waiting. */
@@ -256,22 +256,22 @@ static void stuck_console(void **state)
 	ssize_t n;
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
-	serial_attach(&uart, pair[0]);
+	term_attach(&uart.term, pair[0]);
 	for (unsigned i = 0; i < 1000000; i++)
 		out(0, (uint8_t)i);
-	assert_true(uart.stuck);
+	assert_true(uart.term.stuck);
 	assert_true(uart.notify);
 	do {
-		serial_flush(&uart);
+		term_flush(&uart.term);
 		while ((n = read(pair[1], buf, sizeof(buf))) > 0) {
 			got += (uint64_t)n;
 			last = (uint8_t)buf[n - 1];
 		}
-	} while (uart.sent < uart.written);
-	assert_true(got >= SERIAL_BACKLOG);
+	} while (uart.term.sent < uart.term.written);
+	assert_true(got >= TERM_BACKLOG);
 	assert_true(got < 1000000);
 	assert_int_equal(last, (uint8_t)999999);
-	serial_attach(&uart, -1);
+	term_attach(&uart.term, -1);
 	close(pair[1]);
 }
 

@@ -1,11 +1,6 @@
 #include "dev/serial.h"
 
 #include "bulkhead/abi/platform.h"
-#include "bulkhead/fd.h"
-
-#include <errno.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 /* PC16550D data sheet, table 1 and section 8 */
 enum {
@@ -80,48 +75,17 @@ static uint8_t rx_get(struct serial *s)
 	return c;
 }
 
-void serial_flush(struct serial *s)
-{
-	if (s->written - s->sent > SERIAL_BACKLOG)
-		s->sent = s->written - SERIAL_BACKLOG;
-	s->stuck = false;
-	while (s->console_fd >= 0 && s->sent < s->written) {
-		size_t from = (size_t)(s->sent % SERIAL_BACKLOG), len = (size_t)(s->written - s->sent);
-		ssize_t n;
-
-		if (len > SERIAL_BACKLOG - from)
-			len = SERIAL_BACKLOG - from;
-		n = send(s->console_fd, s->backlog + from, len, MSG_DONTWAIT | MSG_NOSIGNAL);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0) {
-			/* A dead peer is found and detached by the main thread, which sees the hang-up. */
-			s->stuck = errno == EAGAIN;
-			s->notify = s->stuck;
-			return;
-		}
-		s->sent += (uint64_t)n;
-	}
-}
-
 static void transmit(struct serial *s, const uint8_t c)
 {
+	bool was_stuck = s->term.stuck;
+
 	s->thre_pending = true;
 	if (s->mcr & MCR_LOOP) {
 		rx_put(s, c);
 		return;
 	}
-	if (s->mode == SERIAL_FILE) {
-		/* A full disk costs output, not the guest. */
-		while (write(s->file_fd, &c, 1) < 0 && errno == EINTR)
-			;
-		return;
-	}
-	if (s->mode == SERIAL_NULL)
-		return;
-	s->backlog[s->written++ % SERIAL_BACKLOG] = c;
-	if (s->console_fd >= 0 && !s->stuck)
-		serial_flush(s);
+	term_write(&s->term, &c, 1);
+	s->notify = s->notify || (s->term.stuck && !was_stuck);
 }
 
 static void write_register(struct serial *s, unsigned reg, uint8_t v)
@@ -226,25 +190,14 @@ static void serial_access(void *dev, uint64_t offset, uint8_t *data, unsigned le
 int serial_init(struct serial *s, enum serial_mode mode, int file_fd, struct ioapic *ioapic, struct bus *pio, struct err *e)
 {
 	s->ioapic = ioapic;
-	s->mode = mode;
-	s->console_fd = -1;
-	s->file_fd = file_fd;
 	s->dll = 1; /* 115200 baud */
+	term_init(&s->term, mode, file_fd);
 	return mode == SERIAL_OFF ? 0 : bus_add(pio, PLAT_PORT_COM1, REGS, serial_access, s, e);
-}
-
-void serial_attach(struct serial *s, int fd)
-{
-	fd_cleanup(&s->console_fd);
-	s->console_fd = fd;
-	s->stuck = false;
-	s->sent = s->written > SERIAL_BACKLOG ? s->written - SERIAL_BACKLOG : 0;
-	serial_flush(s);
 }
 
 bool serial_wants_input(const struct serial *s)
 {
-	return s->mode != SERIAL_OFF && !(s->mcr & MCR_LOOP) && rx_room(s) > 0;
+	return s->term.mode != SERIAL_OFF && !(s->mcr & MCR_LOOP) && rx_room(s) > 0;
 }
 
 bool serial_input(struct serial *s)
@@ -254,17 +207,10 @@ bool serial_input(struct serial *s)
 
 	if (!serial_wants_input(s))
 		return true;
-	do
-		n = recv(s->console_fd, buf, rx_room(s), MSG_DONTWAIT);
-	while (n < 0 && errno == EINTR);
-	if (n < 0 && errno == EAGAIN)
-		return true;
-	if (n <= 0) {
-		serial_attach(s, -1);
-		return false;
-	}
+	n = term_read(&s->term, buf, rx_room(s));
 	for (ssize_t i = 0; i < n; i++)
 		rx_put(s, buf[i]);
-	update_irq(s);
-	return true;
+	if (n > 0)
+		update_irq(s);
+	return n >= 0;
 }

@@ -1,21 +1,19 @@
-/* Console (5.3) with one port: bytes between the guest and a stream socket. Output that the socket does not take waits in the
- * queue; input is taken only as fast as the guest gives buffers for it. */
+/* Console (5.3) with one port: bytes between the guest and its terminal, a file, or nowhere (dev/term.h). Input is taken only as fast as
+ * the guest gives buffers for it. */
 #include "virtio/devices.h"
 
-#include <errno.h>
 #include <linux/virtio_ids.h>
-#include <sys/socket.h>
 
 #define CLASS_COMMUNICATION 0x078000u
 #define QUEUE_SIZE          64u
 #define RX                  0u
 #define TX                  1u
+#define BYTES_AT_ONCE       TERM_BACKLOG /* then others have their turn: a buffer may be as long as a guest's memory */
 
 struct state {
-	int fd;           /* the machine's; -1: the other end is gone, output is dropped */
-	bool rx_buffers;  /* the driver has given some, as far as we know */
-	bool tx_stuck;    /* the socket is full */
-	uint64_t tx_done; /* bytes of the next chain that went out already */
+	struct term *term; /* the machine's */
+	bool rx_buffers;   /* the driver has given some, as far as we know */
+	uint64_t tx_done;  /* bytes of the next chain that went out already */
 };
 _Static_assert(sizeof(struct state) <= VIRTIO_STATE_MAX, "the room in struct virtio_dev");
 
@@ -24,27 +22,26 @@ static struct state *state(struct virtio_dev *d)
 	return (struct state *)d->state;
 }
 
-/* Sends what is left of a chain. false: the socket is full. */
-static bool transmit(struct state *s, const struct virtq_chain *c)
+/* Writes what is left of a chain, at most *room bytes. false: there is more. */
+static bool transmit(struct state *s, const struct virtq_chain *c, size_t *room)
 {
 	uint64_t skip = s->tx_done;
 
-	for (unsigned i = 0; i < c->n_readable && s->fd >= 0; i++) {
+	for (unsigned i = 0; i < c->n_readable; i++) {
 		const struct virtq_seg *v = &c->readable[i];
+		size_t n;
 
-		while (skip < v->len && s->fd >= 0) {
-			ssize_t n = send(s->fd, (uint8_t *)v->at + skip, v->len - skip, MSG_DONTWAIT | MSG_NOSIGNAL);
-
-			if (n < 0 && errno == EAGAIN)
-				return false;
-			if (n < 0 && errno != EINTR)
-				s->fd = -1;
-			if (n > 0) {
-				skip += (uint64_t)n;
-				s->tx_done += (uint64_t)n;
-			}
+		if (skip >= v->len) {
+			skip -= v->len;
+			continue;
 		}
-		skip = skip > v->len ? skip - v->len : 0;
+		n = v->len - skip < *room ? (size_t)(v->len - skip) : *room;
+		term_write(s->term, (const uint8_t *)v->at + skip, n);
+		s->tx_done += n;
+		*room -= n;
+		if (n < v->len - skip)
+			return false;
+		skip = 0;
 	}
 	return true;
 }
@@ -52,23 +49,24 @@ static bool transmit(struct state *s, const struct virtq_chain *c)
 static void process_tx(struct virtio_dev *d)
 {
 	struct state *s = state(d);
+	size_t room = BYTES_AT_ONCE;
 	struct virtq_chain c;
 	unsigned n = 0;
+	bool more = false;
 
-	s->tx_stuck = false;
 	do {
-		while (n < QUEUE_SIZE && !s->tx_stuck && virtio_pop(d, TX, &c)) {
+		while (n < QUEUE_SIZE && !more && virtio_pop(d, TX, &c)) {
 			n++;
-			if (transmit(s, &c)) {
+			if (transmit(s, &c, &room)) {
 				s->tx_done = 0;
 				virtio_push(d, TX, c.head, 0);
 			} else {
 				virtq_unpop(&d->queue[TX]);
-				s->tx_stuck = true;
+				more = true;
 			}
 		}
-	} while (!virtio_done(d, TX) && n < QUEUE_SIZE && !s->tx_stuck);
-	if (n == QUEUE_SIZE)
+	} while (!virtio_done(d, TX) && n < QUEUE_SIZE && !more);
+	if (n == QUEUE_SIZE || more)
 		d->host->kick(d->host->arg);
 }
 
@@ -76,7 +74,7 @@ static void process(struct virtio_dev *d, unsigned queue)
 {
 	if (queue == RX)
 		state(d)->rx_buffers = true;
-	else if (!state(d)->tx_stuck)
+	else
 		process_tx(d);
 }
 
@@ -95,53 +93,54 @@ static void receive(struct virtio_dev *d)
 		virtio_done(d, RX);
 		return;
 	}
-	do
-		n = recv(s->fd, c.writable[0].at, c.writable[0].len, MSG_DONTWAIT);
-	while (n < 0 && errno == EINTR);
+	n = term_read(s->term, c.writable[0].at, c.writable[0].len);
 	if (n <= 0) {
 		virtq_unpop(&d->queue[RX]);
-		if (n == 0 || errno != EAGAIN)
-			s->fd = -1;
 		return;
 	}
 	virtio_push(d, RX, c.head, (uint32_t)n);
 	virtio_done(d, RX);
 }
 
+/* A hang-up is looked for always. */
 static int wait_for(struct virtio_dev *d, short *events)
 {
 	const struct state *s = state(d);
 
-	*events = (short)((s->rx_buffers ? POLLIN : 0) | (s->tx_stuck ? POLLOUT : 0));
-	return *events ? s->fd : -1;
+	*events = (short)((s->rx_buffers ? POLLIN : 0) | (s->term->stuck ? POLLOUT : 0));
+	return s->term->fd;
 }
 
 static void ready(struct virtio_dev *d, short events)
 {
 	struct state *s = state(d);
 
-	if (s->tx_stuck && (events & (POLLOUT | POLLERR | POLLHUP)))
-		process_tx(d);
-	if (s->rx_buffers && s->fd >= 0 && (events & (POLLIN | POLLERR | POLLHUP)))
+	if (s->term->fd < 0)
+		return;
+	if (events & POLLOUT)
+		term_flush(s->term);
+	if (s->rx_buffers && (events & POLLIN))
 		receive(d);
+	else if (events & (POLLERR | POLLHUP))
+		term_attach(s->term, -1);
 }
 
 static void reset(struct virtio_dev *d)
 {
 	struct state *s = state(d);
 
-	s->rx_buffers = s->tx_stuck = false;
+	s->rx_buffers = false;
 	s->tx_done = 0;
 }
 
 static bool wanted(const struct virtio_config *config)
 {
-	return config->console_fd >= 0;
+	return config->console;
 }
 
 static void init(struct virtio_dev *d, const struct virtio_config *config)
 {
-	*state(d) = (struct state){.fd = config->console_fd};
+	*state(d) = (struct state){.term = config->console};
 }
 
 const struct virtio_type virtio_console = {

@@ -1,5 +1,6 @@
 /* The virtio devices of one machine, and their main thread. */
 #pragma once
+#include "dev/term.h"
 #include "vhost/device.h"
 #include "virtio/balloon.h"
 #include "virtio/mem.h"
@@ -16,7 +17,7 @@ struct vhost_connection {
 };
 
 struct virtio_config {
-	int console_fd; /* -1: no virtio-console; otherwise a connected stream socket, which stays the caller's */
+	struct term *console; /* NULL: no virtio-console */
 	size_t n_vhost; /* devices with a back-end */
 	const struct device_plan *vhost;
 	const struct vhost_connection *connection; /* of each; taken over */
