@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 
 static bool of_memsrv(const struct plan_zone *z)
@@ -79,6 +80,7 @@ void grow_worker_gone(struct vm *vm)
 		g->plugged = 0;
 		g->driver = g->asked = false;
 		g->refused[0] = '\0';
+		g->denied = g->strayed = 0;
 	}
 }
 
@@ -87,10 +89,16 @@ bool grow_heard(struct vm *vm, const struct wk_memory *m)
 	const struct plan_zone *z = m->zone < vm->plan.n_zones ? &vm->plan.zones[m->zone] : NULL;
 	struct ctl_event ev = {.kind = CTL_EVENT_RESIZE, .vm_id = vm->id, .name = vm->name, .text = m->refused};
 	struct grown *g;
+	bool news;
 
 	if (!z || !z->hotplug_size || m->plugged > z->hotplug.len.v || m->wanted > z->hotplug.len.v)
 		return false;
 	g = &vm->grown[m->zone];
+	news = g->asked || g->plugged != m->plugged || g->driver != m->driver || strcmp(g->refused, m->refused ? m->refused : "");
+	g->denied = m->denied;
+	g->strayed = m->strayed;
+	if (!news)
+		return true;
 	g->plugged = m->plugged;
 	g->driver = m->driver;
 	snprintf(g->refused, sizeof(g->refused), "%s", m->refused ? m->refused : "");

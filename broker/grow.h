@@ -14,6 +14,7 @@ struct grown {
 	bool driver;              /* the guest has one */
 	bool asked;               /* a WK_RESIZE is on its way: later ones wait for its answer */
 	char refused[128];        /* why the host did not give what the guest asked for last; "": it did */
+	uint64_t denied, strayed; /* of the guest: requests that were not granted, touches of what is not plugged */
 	uint64_t promise_until;   /* ms; until then what is wanted and not plugged is kept for it. 0: nothing is */
 };
 

@@ -122,6 +122,9 @@ static void describe_zone(const struct vm *vm, size_t i, struct ctl_zone_info *r
 				      .hotplug_size = z->hotplug_size,
 				      .requested_size = vm->grown[i].wanted,
 				      .plugged_size = vm->grown[i].plugged,
+				      .refused = vm->grown[i].refused[0] ? vm->grown[i].refused : NULL,
+				      .denied = vm->grown[i].denied,
+				      .strayed = vm->grown[i].strayed,
 				      .host_policy = z->host_policy,
 				      .n_nodes = vm->resident[i].n,
 				      .nodes = vm->resident[i].nodes};

@@ -321,6 +321,24 @@ bool hotplug_request(struct machine *m, uint16_t zone, uint64_t bytes)
 	return false;
 }
 
+void hotplug_strayed(struct machine *m, gpa_t at)
+{
+	const struct gm_hot *h = hot_find(&m->gm, at);
+
+	if (h)
+		m->hotplug.strayed[h - m->gm.hot]++;
+}
+
+void hotplug_count(struct machine *m)
+{
+	pthread_mutex_lock(&m->dev_lock);
+	for (size_t i = 0; i < m->hotplug.n; i++) {
+		m->hotplug.mem[i].changed = true;
+		m->hotplug.told_at[i] = 0;
+	}
+	pthread_mutex_unlock(&m->dev_lock);
+}
+
 bool hotplug_news(struct machine *m, uint64_t now, struct hotplug_news *ret, int *ret_again)
 {
 	struct hotplug *hp = &m->hotplug;
@@ -339,8 +357,13 @@ bool hotplug_news(struct machine *m, uint64_t now, struct hotplug_news *ret, int
 		}
 		hp->mem[i].changed = false;
 		hp->told_at[i] = now;
-		*ret = (struct hotplug_news){m->gm.hot[i].zone, b->wanted * b->block_size, b->n_plugged * b->block_size,
-					     hp->mem[i].driver, hp->refused[i]};
+		*ret = (struct hotplug_news){m->gm.hot[i].zone,
+					     b->wanted * b->block_size,
+					     b->n_plugged * b->block_size,
+					     hp->mem[i].driver,
+					     hp->refused[i],
+					     hp->mem[i].refused,
+					     hp->strayed[i]};
 		found = true;
 	}
 	pthread_mutex_unlock(&m->dev_lock);

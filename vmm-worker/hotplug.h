@@ -22,11 +22,12 @@ struct hotplug_change {
 struct hotplug {
 	int plug_fd; /* to memsrv; -1: every zone with a window is made here */
 	struct hot_slots slots;
-	size_t n;                           /* as many as guestmem has windows, in its order */
-	struct mem_device mem[GM_HOT_MAX];  /* virtio-mem's side */
-	char refused[GM_HOT_MAX][128];      /* why the host could not give what was asked for; "": it could */
-	uint64_t told_at[GM_HOT_MAX];       /* ms */
-	bool lost; /* KVM did not give a slot back: the machine cannot go on */
+	size_t n;                          /* as many as guestmem has windows, in its order */
+	struct mem_device mem[GM_HOT_MAX]; /* virtio-mem's side */
+	char refused[GM_HOT_MAX][128];     /* why the host could not give what was asked for; "": it could */
+	uint64_t strayed[GM_HOT_MAX];      /* touches of what is not plugged */
+	uint64_t told_at[GM_HOT_MAX];      /* ms */
+	bool lost;                         /* KVM did not give a slot back: the machine cannot go on */
 	struct hotplug_change change;
 	size_t next; /* window whose turn it is */
 };
@@ -54,7 +55,14 @@ struct hotplug_news {
 	uint64_t wanted, plugged; /* bytes */
 	bool driver;
 	const char *refused;
+	uint64_t denied, strayed;
 };
+
+/* vCPU threads, under the device lock: an access that no memory slot has. */
+void hotplug_strayed(struct machine *m, gpa_t at);
+
+/* From now on everything is news, so that what is counted is told too. */
+void hotplug_count(struct machine *m);
 
 /* Something to tell the broker: true once for each window that changed, at most every 50 ms while it is on its way. now: ms.
  * *ret_again: ms until something may be told that is held back now, -1: nothing is. */

@@ -145,12 +145,27 @@ static uint64_t now_ms(void)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
+/* Returns how long poll may sleep until there is more to tell, ms. */
+static int tell_memory(struct server *s)
+{
+	struct hotplug_news news;
+	int again = -1;
+
+	while (!s->done && hotplug_news(s->m, now_ms(), &news, &again)) {
+		struct wk_msg m = {.op = WK_MEMORY,
+				   .u.memory = {news.zone, news.wanted, news.plugged, news.driver,
+						*news.refused ? news.refused : NULL, news.denied, news.strayed}};
+
+		send_or_leave(s, &m);
+	}
+	return again;
+}
+
 /* Plugs and unplugs, and tells how far that has come. Returns how long poll may sleep, ms. */
 static int hotplug(struct server *s)
 {
 	struct hotplug_pause pause = {keep_still, let_go, s};
-	struct hotplug_news news;
-	int again = -1, more;
+	int more;
 
 	if (s->m->hotplug.n == 0)
 		return -1;
@@ -162,14 +177,7 @@ static int hotplug(struct server *s)
 		end(s, 0, &r);
 		return -1;
 	}
-	while (!s->done && hotplug_news(s->m, now_ms(), &news, &again)) {
-		struct wk_msg m = {
-		    .op = WK_MEMORY,
-		    .u.memory = {news.zone, news.wanted, news.plugged, news.driver, *news.refused ? news.refused : NULL}};
-
-		send_or_leave(s, &m);
-	}
-	return sooner(again, more);
+	return sooner(tell_memory(s), more);
 }
 
 static void send_balloon(struct server *s, const struct wk_balloon_state *state)
@@ -200,6 +208,8 @@ static void query(struct server *s, uint32_t serial)
 
 	if (balloon_state(s->m, &state))
 		send_balloon(s, &state);
+	hotplug_count(s->m);
+	tell_memory(s);
 	/* A census that fails is answered with what there is: nothing. The machine goes on. */
 	guestmem_census(&s->m->gm, s->arena, &m.u.reports.reports, &m.u.reports.n, &e);
 	send_or_leave(s, &m);

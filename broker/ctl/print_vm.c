@@ -26,6 +26,11 @@ static void print_zone(const struct ctl_zone_info *z)
 	if (z->hotplug_size)
 		printf("    room to grow: %s; asked for %s of it, plugged %s\n", people_size(z->hotplug_size).s,
 		       people_size(z->requested_size).s, people_size(z->plugged_size).s);
+	if (z->refused)
+		printf("    not given: %s\n", z->refused);
+	if (z->denied || z->strayed)
+		printf("    the guest: %" PRIu64 " requests that were not granted, %" PRIu64 " touches of what is not plugged\n",
+		       z->denied, z->strayed);
 	for (size_t i = 0; i < z->n_nodes; i++) {
 		if (z->nodes[i].node < 0)
 			printf("    not touched yet: %s\n", people_size(z->nodes[i].pages * z->page_size).s);
@@ -135,6 +140,9 @@ static void json_zone(struct json_object *array, const struct ctl_zone_info *z)
 	json_add_u64(o, "hotplug_bytes", z->hotplug_size);
 	json_add_u64(o, "requested_bytes", z->requested_size);
 	json_add_u64(o, "plugged_bytes", z->plugged_size);
+	json_add_str(o, "refused", z->refused);
+	json_add_u64(o, "denied_requests", z->denied);
+	json_add_u64(o, "stray_accesses", z->strayed);
 	json_add_u64(o, "guest_numa_id", z->guest_numa_id);
 	json_add_str(o, "host_policy", policy_word(z->host_policy));
 	for (size_t i = 0; i < z->n_nodes; i++) {

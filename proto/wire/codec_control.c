@@ -100,6 +100,9 @@ static Pb__CtlZone **zones_put(struct codec *c, const struct ctl_zone_info *z, s
 		out[i]->host_policy = z[i].host_policy;
 		out[i]->nodes = codec_pages_put(c, z[i].nodes, z[i].n_nodes);
 		out[i]->n_nodes = z[i].n_nodes;
+		out[i]->refused = codec_blob(z[i].refused);
+		out[i]->denied = z[i].denied;
+		out[i]->strayed = z[i].strayed;
 	}
 	return out;
 }
@@ -121,6 +124,9 @@ static struct ctl_zone_info *zones_get(struct codec *c, Pb__CtlZone *const *in, 
 		out[i].host_policy = codec_u32(c, in[i]->host_policy, HOST_POLICY_UNSET, HOST_POLICY_LOCAL, "host policy");
 		out[i].nodes = codec_pages_get(c, in[i]->nodes, in[i]->n_nodes);
 		out[i].n_nodes = in[i]->n_nodes;
+		out[i].refused = codec_text_said(c, in[i]->refused, 255, "reason");
+		out[i].denied = in[i]->denied;
+		out[i].strayed = in[i]->strayed;
 	}
 	return out;
 }

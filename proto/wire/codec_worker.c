@@ -369,6 +369,8 @@ static const ProtobufCMessage *memory_put(struct codec *c, const struct wk_memor
 	out->plugged = m->plugged;
 	out->driver = m->driver;
 	out->refused = codec_blob(m->refused);
+	out->denied = m->denied;
+	out->strayed = m->strayed;
 	return &out->base;
 }
 
@@ -385,6 +387,8 @@ static void memory_get(struct codec *c, const struct chan_msg *m, struct wk_memo
 	ret->plugged = in->plugged;
 	ret->driver = in->driver;
 	ret->refused = codec_text_said(c, in->refused, 255, "reason");
+	ret->denied = in->denied;
+	ret->strayed = in->strayed;
 }
 
 int wk_encode(const struct wk_msg *m, void *buf, size_t cap, size_t *ret_len, struct err *e)

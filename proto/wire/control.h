@@ -48,6 +48,8 @@ struct ctl_zone_info {
 	enum host_policy host_policy;
 	size_t n_nodes;
 	struct node_pages *nodes; /* resident now */
+	const char *refused;      /* why the host did not give what the guest asked for last; NULL: it did */
+	uint64_t denied, strayed; /* of the guest: requests that were not granted, touches of what is not plugged */
 };
 
 /* A device with a back-end of its own. */

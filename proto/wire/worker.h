@@ -16,17 +16,17 @@ enum wk_op {
 	WK_DEVICE, /* three descriptors: a connection to a device's back-end, and both ends of a pair for the back-end's requests.
 		      After the grant once for each device, in their order; later whenever a new connection is there */
 	WK_POWER_BUTTON, /* no answer: what the guest does about it is the guest's affair */
-	WK_RESIZE, /* the guest is to have so much of a zone's hotplug window */
-	WK_BALLOON, /* the guest is to give up so much of its memory */
+	WK_RESIZE,       /* the guest is to have so much of a zone's hotplug window */
+	WK_BALLOON,      /* the guest is to give up so much of its memory */
 	/* from the worker */
 	WK_READY = 288, /* machine built, sandbox closed, vCPUs not started; reports of the anonymous zones it populated */
 	WK_PROGRESS,
 	WK_STATE,  /* after START, PAUSE, RESUME took effect */
 	WK_STATS,  /* answer to QUERY: zones that the worker itself makes (anonymous, private files); memsrv knows the others */
 	WK_FAILED, /* before READY: could not build the machine */
-	WK_DEVICE_STATE, /* a back-end came or was lost */
-	WK_ENDED,        /* it exits after this */
-	WK_MEMORY,       /* how far the guest has followed: after every RESIZE, and when anything changed, not for each block */
+	WK_DEVICE_STATE,  /* a back-end came or was lost */
+	WK_ENDED,         /* it exits after this */
+	WK_MEMORY,        /* how far the guest has followed: after every RESIZE, and when anything changed, not for each block */
 	WK_BALLOON_STATE, /* the same for its balloon; and before the answer to a QUERY */
 };
 
@@ -98,6 +98,7 @@ struct wk_memory {
 	uint64_t wanted, plugged; /* bytes of the hotplug window */
 	bool driver;              /* the guest has one for virtio-mem */
 	const char *refused;      /* why the host could not give what the guest asked for; NULL: it could */
+	uint64_t denied, strayed; /* requests that were not granted, touches of what is not plugged */
 };
 
 struct wk_failed {

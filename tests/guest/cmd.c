@@ -255,6 +255,16 @@ static const char *cmd_vreset(void)
 	return vmem_reset(arg[0]);
 }
 
+static const char *cmd_vcut(void)
+{
+	return vmem_cut(arg[0], (unsigned)arg[1], arg[2], arg[3]);
+}
+
+static const char *cmd_vrace(void)
+{
+	return vmem_race(arg[0], arg[1]);
+}
+
 static const char *cmd_follow(void)
 {
 	return vmem_follow(arg[0], n_args > 1 ? arg[1] : 64);
@@ -325,6 +335,8 @@ static const struct {
     {"vstate", "DEVICE GPA BLOCKS", 3, cmd_vstate},
     {"vrequest", "DEVICE TYPE GPA BLOCKS", 4, cmd_vrequest},
     {"vreset", "DEVICE: start its driver again", 1, cmd_vreset},
+    {"vcut", "DEVICE TYPE GPA BLOCKS: a request, and a reset before its answer", 4, cmd_vcut},
+    {"vrace", "DEVICE MS: two CPUs at one queue", 2, cmd_vrace},
     {"follow", "DEVICE [BLOCKS]: to the size that is asked for", 1, cmd_follow},
     {"disk", "[N]: tell of the virtio-blk devices, or choose one", 0, cmd_disk},
     {"dread", "SECTOR COUNT: CRC-32", 2, cmd_dread},

@@ -182,6 +182,8 @@ void spin(uint64_t ms);
 const char *vmem_print(void);
 const char *vmem_request(uint64_t n, unsigned type, uint64_t addr, uint64_t blocks); /* type: VIRTIO_MEM_REQ_ */
 const char *vmem_reset(uint64_t n);
+const char *vmem_cut(uint64_t n, unsigned type, uint64_t addr, uint64_t blocks); /* resets before the answer is there */
+const char *vmem_race(uint64_t n, uint64_t ms);
 const char *vmem_follow(uint64_t n, uint64_t blocks_at_once);
 
 /* disk.c, on virtio_blk.c. NULL or what is wrong */

@@ -92,8 +92,8 @@ static const char *get(uint64_t n, struct vmem **ret)
 	return err;
 }
 
-/* The response's type, or 0xffff when the device has given up on us. */
-static uint16_t request(struct vmem *d, uint16_t type, uint64_t addr, uint16_t n)
+/* Without waiting for the answer. */
+static void post(struct vmem *d, uint16_t type, uint64_t addr, uint16_t n)
 {
 	volatile struct rings *r = d->r;
 
@@ -113,6 +113,14 @@ static uint16_t request(struct vmem *d, uint16_t type, uint64_t addr, uint16_t n
 	r->avail_idx = ++d->next;
 	__asm__ volatile("mfence" : : : "memory");
 	write32(d->doorbell, 0);
+}
+
+/* The response's type, or 0xffff when the device has given up on us. */
+static uint16_t request(struct vmem *d, uint16_t type, uint64_t addr, uint16_t n)
+{
+	volatile struct rings *r = d->r;
+
+	post(d, type, addr, n);
 	while (r->used_idx != d->next) {
 		if (vpci_status(&d->pci) & VIRTIO_NEEDS_RESET)
 			return 0xffff;
@@ -163,6 +171,93 @@ const char *vmem_reset(uint64_t n)
 	struct vmem *d;
 	const char *err = get(n, &d);
 
+	return err ? err : start(d);
+}
+
+const char *vmem_cut(uint64_t n, unsigned type, uint64_t addr, uint64_t blocks)
+{
+	struct vmem *d;
+	const char *err = get(n, &d);
+
+	if (err)
+		return err;
+	post(d, (uint16_t)type, addr, (uint16_t)blocks);
+	return start(d); /* resets first, with the request on its way */
+}
+
+static struct {
+	struct vmem *d;
+	volatile bool over;
+	volatile uint64_t rounds, torn;
+	volatile unsigned out;
+} race;
+
+/* The other CPUs: change the request while it is looked at, ring, move the ring's end on, and read the configuration, whose sizes
+ * must be whole blocks of the window whenever that is. */
+static void disturb(uint64_t unused)
+{
+	struct vmem *d = race.d;
+	volatile struct rings *r = d->r;
+	uint64_t block = read64(d->pci.config), size = read64(d->pci.config + 24), i = rdtsc() | 1;
+
+	while (!race.over) {
+		uint64_t plugged = read64(d->pci.config + 40);
+
+		if (plugged % block || plugged > size)
+			race.torn++;
+		i ^= i << 13;
+		i ^= i >> 7;
+		i ^= i << 17;
+		r->rq.addr = read64(d->pci.config + 16) + i % (size + 2 * block) / (i & 64 ? 1 : block) * (i & 64 ? 1 : block);
+		r->rq.n = (uint16_t)(i >> 32);
+		r->rq.type = (uint16_t)(i >> 48) % 5;
+		r->desc[i & 1].len = (uint32_t)(i >> 20) % 40;
+		if ((i & 0xf00) == 0)
+			r->avail_idx++;
+		if ((i & 0xff000) == 0)
+			r->desc[i & 1].addr = i;
+		write32(d->doorbell, 0);
+		race.rounds++;
+	}
+	__atomic_fetch_add(&race.out, 1, __ATOMIC_RELEASE);
+}
+
+/* Two CPUs at one queue. Whatever the answers are, the device stays in order: a reset and UNPLUG_ALL, and nothing is plugged. */
+const char *vmem_race(uint64_t n, uint64_t ms)
+{
+	struct vmem *d;
+	const char *err = get(n, &d);
+	uint64_t end, resets = 0, rounds = 0, block, at;
+
+	if (err)
+		return err;
+	if (smp_running() < 2)
+		return "that takes two CPUs";
+	block = read64(d->pci.config);
+	at = read64(d->pci.config + 16);
+	race.d = d;
+	race.over = false;
+	race.out = 0;
+	race.rounds = race.torn = 0;
+	smp_run_all(disturb, 0);
+	for (end = rdtsc() + ms * tsc_khz; rdtsc() < end; rounds++) {
+		uint16_t used = d->r->used_idx;
+		uint64_t t = rdtsc();
+
+		post(d, (uint16_t)(rounds % 3), at + rounds % 64 * block, 1);
+		while (d->r->used_idx == used && rdtsc() < t + tsc_khz)
+			cpu_relax();
+		if (vpci_status(&d->pci) & VIRTIO_NEEDS_RESET || rounds % 16 == 15) {
+			err = start(d);
+			if (err)
+				break;
+			resets++;
+		}
+	}
+	race.over = true;
+	while (race.out < smp_running() - 1)
+		cpu_relax();
+	print("%lu requests, %lu disturbances, %lu resets, %lu torn sizes\n", rounds, race.rounds, resets, race.torn);
 	return err ? err : start(d);
 }
 

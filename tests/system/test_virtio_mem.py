@@ -77,6 +77,47 @@ def sizes(b, vm, zone):
     return z['requested_bytes'], z['plugged_bytes']
 
 
+def zone_of(b, vm, zone):
+    return [z for z in b.info(vm)['zones'] if z['id'] == zone][0]
+
+
+def follows(c):
+    """The guest unplugs all, and has what it is to have."""
+    return word(c.command('unplugall 0')) == 'ack' and word(c.command('follow 0')) == 'ack'
+
+
+def hostile(b, c, name, at, size, boot, block, resize, kb, empty):
+    """What no good driver does, with 64 MiB that it may have. Whatever it is, the host gives no page more than that."""
+    allowed = 64 * MiB
+    b(*resize, '%dM' % ((boot + allowed) // MiB), '--no-wait', check=0)
+    until(lambda: devices(c)[0]['requested'] == allowed, 'the guest is told')
+    before = zone_of(b, name, resize[2] if resize[0] == 'resize-zone' else '__ram')
+
+    # The driver goes while its request is worked on.
+    t.ok(follows(c), name + ': the guest has what it may have')
+    for what, line in (('plug', 'vcut 0 0 %d %d' % (at, allowed // block)), ('unplug', 'vcut 0 1 %d 8' % at), ('unplug all', 'vcut 0 2 0 0')):
+        c.command('unplugall 0') if what == 'plug' else c.command('follow 0')
+        c.command(line)
+        until(lambda: devices(c)[0]['plugged'] == sizes(b, name, before['id'])[1], 'the job ends')
+        t.ok(kb() - empty <= allowed >> 10 and follows(c), '%s: a reset in the middle of %s' % (name, what), kb() - empty)
+        t.equal(kb() - empty, allowed >> 10, '%s: and nothing is counted wrong' % name)
+
+    # Two CPUs at one queue, changing requests under the device's eyes.
+    got = c.command('vrace 0 1500')
+    m = re.search(r'(\d+) requests, (\d+) disturbances, (\d+) resets, (\d+) torn', got)
+    t.ok(m and int(m[1]) > 10 and int(m[2]) > 100 and m[4] == '0', name + ': two CPUs race, and read whole sizes only', got)
+    t.ok(kb() - empty <= allowed >> 10, name + ': they get no page more', (kb() - empty, allowed >> 10))
+    t.ok(follows(c), name + ': afterwards the device is in order')
+    t.equal((kb() - empty, sizes(b, name, before['id'])), (allowed >> 10, (allowed, allowed)), name + ': and so are its sizes')
+
+    # All over the window, of which it has a part. Every access is an exit: once for all of it, elsewhere its last 4 MiB.
+    c.command('touch %d %d' % ((at, size) if name == 'shared' and not LAB else (at + size - 4 * MiB, 4 * MiB)))
+    t.equal(kb() - empty, allowed >> 10, name + ': a guest that writes all over the window gets no page for it')
+    after = zone_of(b, name, before['id'])
+    t.ok(after['denied_requests'] > before['denied_requests'] and after['stray_accesses'] > before['stray_accesses'] + 2000,
+         name + ': info counts what it tried', (before, after))
+
+
 def one_kind(b, name, args, zone, size, boot, kb):
     """Up, down, all of it, and everything a guest should not do. kb: how much of the window the host has given."""
     resize = ['resize', name, '--memory'] if zone == '__ram' else ['resize-zone', name, zone]
@@ -122,10 +163,6 @@ def one_kind(b, name, args, zone, size, boot, kb):
          'state 2' in c.command('vstate 0 %d 2' % (at + 256 * MiB - block)), name + ': plugged, unplugged, mixed')
     c.command('fill %d %d 0x5a' % (at, 64 * MiB))
     t.ok('0x5a5a5a5a5a5a5a5a' in c.command('peek %d' % (at + 64 * MiB - 8)), name + ': it is memory')
-    for line, what in (('touch %d %d' % (at + 256 * MiB, 64 * MiB), 'behind what is plugged'),) if not LAB else ():
-        was = kb()
-        c.command(line)
-        t.equal(kb(), was, name + ': a guest that writes all over the window gets no page for it')
 
     # A hole in the middle; its neighbours are untouched.
     c.command('poke %d 0x1111' % (at + 16 * block - 8))
@@ -155,8 +192,12 @@ def one_kind(b, name, args, zone, size, boot, kb):
         p = b(*(resize + ['%dM' % (n // MiB)]))
         t.ok(p.returncode == 1 and what in p.stderr, '%s: refused: %s' % (name, what), p.stderr)
 
+    hostile(b, c, name, at, size, boot, block, resize, kb, empty)
+    b(*target(32 * MiB), '--no-wait', check=0)
+    until(lambda: devices(c)[0]['requested'] == 32 * MiB, 'the guest is told')
+
     # A reset of the guest: nothing is plugged, the request stands.
-    t.equal(word(c.command('follow 0')), 'ack', name + ': plugged again')
+    t.equal(word(c.command('follow 0')), 'ack', name + ': follows')
     c.buf = ''
     c.send('reset\n')
     c.expect('TAP version')

@@ -203,7 +203,7 @@ static int control_message(unsigned k, struct chan_msg *m)
 	struct ctl_reply r = {.serial = 9};
 	struct ctl_event ev = {.kind = CTL_EVENT_STATE, .vm_id = 4, .name = "x", .state = VM_RUNNING};
 	static struct node_pages pages[2] = {{0, 1}, {NODE_ABSENT, 2}};
-	static struct ctl_zone_info zone = {"mem0", BACKING_HUGETLB, GiB, 2 * MiB, GiB, 1, 2, 3, HOST_POLICY_BIND, 2, pages};
+	static struct ctl_zone_info zone = {"mem0", BACKING_HUGETLB, GiB, 2 * MiB, GiB, 1, 2, 3, HOST_POLICY_BIND, 2, pages, "no page", 7, UINT64_MAX};
 
 	static struct ctl_device_info device = {"disk0", "/run/s", true, 3, "connected"};
 
@@ -406,7 +406,7 @@ static int memory_message(unsigned k, struct chan_msg *m)
 		break;
 	default:
 		wk.op = WK_MEMORY;
-		wk.u.memory = (struct wk_memory){1, 3, 2, true, "no page"};
+		wk.u.memory = (struct wk_memory){1, 3, 2, true, "no page", 5, UINT64_MAX};
 		break;
 	}
 	return wk_encode(&wk, m->data, sizeof(m->data), &m->len, NULL);

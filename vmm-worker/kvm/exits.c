@@ -98,6 +98,7 @@ static void on_mmio(struct vcpu *v)
 	if (r == BUS_NOBODY) {
 		known = in_window(m->gm.plan, run->mmio.phys_addr, run->mmio.len);
 		m->in_window += known;
+		hotplug_strayed(m, gpa(run->mmio.phys_addr));
 	}
 	pthread_mutex_unlock(&m->dev_lock);
 	if (!known)
