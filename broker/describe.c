@@ -1,4 +1,5 @@
-/* What a guest is told or given beside memory and devices, for info. Arrays are good until the next call: the broker has one thread. */
+/* What a guest is told or given beside memory and devices, for info. Arrays are good until the next call: the broker has one
+ * thread. */
 #include "vm.h"
 
 static void describe_epc(const struct mem_plan *p, struct ctl_vm_info *ret)

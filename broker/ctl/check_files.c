@@ -139,7 +139,8 @@ static void check_zone_file(const struct zone_spec *z, uint16_t index, struct op
 
 static void check_output(const char *option, uint16_t index, const char *path, struct opened_files *f, struct diags *ds)
 {
-	struct wanted w = {.option = option, .path = path, .role = FD_ROLE_SERIAL_FILE, .index = index, .flags = O_WRONLY | O_APPEND};
+	struct wanted w = {
+	    .option = option, .path = path, .role = FD_ROLE_SERIAL_FILE, .index = index, .flags = O_WRONLY | O_APPEND};
 	int fd CLEANUP(fd_cleanup) = -1;
 	struct stat st;
 

@@ -153,7 +153,8 @@ static void read_line(struct args *a, const char *option, const char *text, enum
 		*ret_mode = SERIAL_FILE;
 		*ret_file = text + 5;
 	} else if (strcmp(text, "pty") == 0 || strncmp(text, "socket=", 7) == 0) {
-		diag_add(a->p.ds, DIAG_ERROR, option, text, txt_set(&t, "%s tty, and 'bulkhead console VM' from any other terminal", option),
+		diag_add(a->p.ds, DIAG_ERROR, option, text,
+			 txt_set(&t, "%s tty, and 'bulkhead console VM' from any other terminal", option),
 			 "a guest's output cannot be put on a pty or a socket");
 	} else {
 		diag_add(a->p.ds, DIAG_ERROR, option, text, "off, null, tty or file=PATH", "unknown mode");

@@ -40,8 +40,9 @@ void print_costs(const struct node_cost *c, size_t n, size_t there)
 
 		snprintf(from, sizeof(from), "%" PRIu32, c[i].from);
 		snprintf(to, sizeof(to), "%" PRIu32, c[i].to);
-		TABLE_ROW(&t, from, to, cost_text(&c[i], PERF_READ_LATENCY, &text[0]), cost_text(&c[i], PERF_WRITE_LATENCY, &text[1]),
-			  cost_text(&c[i], PERF_READ_BANDWIDTH, &text[2]), cost_text(&c[i], PERF_WRITE_BANDWIDTH, &text[3]));
+		TABLE_ROW(&t, from, to, cost_text(&c[i], PERF_READ_LATENCY, &text[0]),
+			  cost_text(&c[i], PERF_WRITE_LATENCY, &text[1]), cost_text(&c[i], PERF_READ_BANDWIDTH, &text[2]),
+			  cost_text(&c[i], PERF_WRITE_BANDWIDTH, &text[3]));
 	}
 	table_print(&t, stdout);
 	if (there > n)

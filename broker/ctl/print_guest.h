@@ -1,4 +1,5 @@
-/* What a guest is told about its nodes and where its vCPUs run, in `plan` and in `info` alike. stdout; JSON arrays are added to o. */
+/* What a guest is told about its nodes and where its vCPUs run, in `plan` and in `info` alike. stdout; JSON arrays are added to
+ * o. */
 #pragma once
 #include "model/guest_facts.h"
 
@@ -11,7 +12,8 @@ void print_caches(const struct node_cache *c, size_t n);
 
 /* "affinity": [{vcpus, host_cpus, by_default}] */
 void json_pinned(struct json_object *o, const struct pinned *p, size_t n);
-/* "costs": [{from, to, read_latency_ns, write_latency_ns, read_bandwidth_mbs, write_bandwidth_mbs}], null for what is not described */
+/* "costs": [{from, to, read_latency_ns, write_latency_ns, read_bandwidth_mbs, write_bandwidth_mbs}], null for what is not
+ * described */
 void json_costs(struct json_object *o, const struct node_cost *c, size_t n);
 /* "caches": [{guest_numa_id, size, line}] */
 void json_caches(struct json_object *o, const struct node_cache *c, size_t n);

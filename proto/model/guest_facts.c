@@ -30,8 +30,8 @@ size_t node_costs(const struct node_perf *perf, const struct mem_plan *plan, str
 			if (!node_perf_any(perf, i, t))
 				continue;
 			if (n < cap) {
-				ret[n] = (struct node_cost){.from = plan->nodes[i].guest_numa_id,
-							    .to = plan->nodes[t].guest_numa_id};
+				ret[n] =
+				    (struct node_cost){.from = plan->nodes[i].guest_numa_id, .to = plan->nodes[t].guest_numa_id};
 				for (unsigned k = 0; k < PERF_KINDS; k++)
 					ret[n].cost[k] = perf->cost[k][i][t];
 			}

@@ -1,4 +1,5 @@
-/* What a guest is told, or given, beside its plan, as lists for people and programs: `plan` shows them, `info` sends them. PURE. */
+/* What a guest is told, or given, beside its plan, as lists for people and programs: `plan` shows them, `info` sends them. PURE.
+ */
 #pragma once
 #include "model/node_perf.h"
 

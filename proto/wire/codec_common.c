@@ -32,11 +32,11 @@ void codec_tags_get(struct codec *c, Pb__FdTag *const *in, size_t n, const struc
 
 		tags[i].role = role;
 		tags[i].index = (uint16_t)codec_u32(c, in[i]->index, 0,
-						    of_zone                  ? LIM_ZONES - 1
-						    : role == FD_ROLE_DEVICE ? LIM_DEVICES - 1
-						    : role == FD_ROLE_EPC    ? LIM_EPC - 1
+						    of_zone                       ? LIM_ZONES - 1
+						    : role == FD_ROLE_DEVICE      ? LIM_DEVICES - 1
+						    : role == FD_ROLE_EPC         ? LIM_EPC - 1
 						    : role == FD_ROLE_SERIAL_FILE ? 1
-									     : 0,
+										  : 0,
 						    "index of a file descriptor");
 		for (size_t j = 0; j < i; j++)
 			if (tags[j].role == role && tags[j].index == tags[i].index)

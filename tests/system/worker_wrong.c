@@ -121,6 +121,18 @@ static void set_console_file(struct wk_msg *m, int *fds, void *arg)
 	fds[2] = fds[1];
 }
 
+static void set_output_unasked(struct wk_msg *m, int *fds, void *arg)
+{
+	m->u.grant.tags[m->u.grant.n_tags] = (struct fd_tag){FD_ROLE_SERIAL_FILE, *(const uint16_t *)arg};
+	fds[m->u.grant.n_tags++] = fds[1];
+}
+
+static void set_console_to_kernel(struct wk_msg *m, int *fds, void *arg)
+{
+	m->u.grant.console = SERIAL_FILE;
+	set_output_unasked(m, fds, arg);
+}
+
 static void drop_kernel(struct wk_msg *m, int *fds, void *arg)
 {
 	fds[1] = fds[2];
@@ -130,12 +142,22 @@ static void drop_kernel(struct wk_msg *m, int *fds, void *arg)
 
 static void roles(void **state)
 {
+	uint16_t line = 0, console = 1, beyond = 2;
+
 	grant_spoiled((struct machine_wish){0}, set_roles_equal, NULL);
 	refused("same thing");
 	grant_spoiled((struct machine_wish){0}, set_zone_beyond, NULL);
 	refused("no place");
 	grant_spoiled((struct machine_wish){0}, set_console_file, NULL);
 	refused("console");
+	grant_spoiled((struct machine_wish){0}, set_output_unasked, &line);
+	refused("--serial: a file is granted and not used");
+	grant_spoiled((struct machine_wish){0}, set_output_unasked, &console);
+	refused("--console: a file is granted and not used");
+	grant_spoiled((struct machine_wish){0}, set_output_unasked, &beyond);
+	refused("index of a file descriptor");
+	grant_spoiled((struct machine_wish){0}, set_console_to_kernel, &console); /* which is for reading */
+	refused("--console");
 	grant_spoiled((struct machine_wish){0}, drop_kernel, NULL);
 	refused("kernel");
 }

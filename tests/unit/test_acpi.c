@@ -63,8 +63,8 @@ static void make_numa(void)
 	machine.has_serial = true;
 }
 
-/* fix_full's segment 1 is on node 7, which has vCPUs and memory, and no device there asks for anything. Here nodes 2 and 9 have segments
- * only; node 2 has room for memory as well, and node 9 EPC. */
+/* fix_full's segment 1 is on node 7, which has vCPUs and memory, and no device there asks for anything. Here nodes 2 and 9 have
+ * segments only; node 2 has room for memory as well, and node 9 EPC. */
 static const struct acpi_device devices[] = {{0, 1}, {1, 4}, {1, 31}, {2, 5}, {3, 4}};
 
 static void make_initiators(void)
@@ -74,17 +74,18 @@ static void make_initiators(void)
 	static struct vm_spec s;
 	struct zone_spec *z;
 
-	s = (struct vm_spec){.memory = {.given = true, .has_size = true, .hotplug_method = HOTPLUG_VIRTIO_MEM},
-			     .has_segments = true,
-			     .num_pci_segments = 5,
-			     .n_epc = 1,
-			     .epc = {{.id = "epc0", .has_size = true, .size = MiB}},
-			     .n_nodes = 4,
-			     .nodes = {{.has_id = true, .guest_numa_id = 0, .n_cpus = 1, .cpus = cpus, .n_zones = 1, .zones = zones},
-				       {.has_id = true, .guest_numa_id = 2, .n_segments = 1, .segments = of2, .n_zones = 1, .zones = plug},
-				       {.has_id = true, .guest_numa_id = 9, .n_segments = 2, .segments = of9, .n_epc = 1, .epc = epc},
-				       {.has_id = true, .guest_numa_id = 1000, .n_segments = 1, .segments = of1000}},
-			     .cpus = {.given = true, .boot = 1, .max = 1}};
+	s = (struct vm_spec){
+	    .memory = {.given = true, .has_size = true, .hotplug_method = HOTPLUG_VIRTIO_MEM},
+	    .has_segments = true,
+	    .num_pci_segments = 5,
+	    .n_epc = 1,
+	    .epc = {{.id = "epc0", .has_size = true, .size = MiB}},
+	    .n_nodes = 4,
+	    .nodes = {{.has_id = true, .guest_numa_id = 0, .n_cpus = 1, .cpus = cpus, .n_zones = 1, .zones = zones},
+		      {.has_id = true, .guest_numa_id = 2, .n_segments = 1, .segments = of2, .n_zones = 1, .zones = plug},
+		      {.has_id = true, .guest_numa_id = 9, .n_segments = 2, .segments = of9, .n_epc = 1, .epc = epc},
+		      {.has_id = true, .guest_numa_id = 1000, .n_segments = 1, .segments = of1000}},
+	    .cpus = {.given = true, .boot = 1, .max = 1}};
 	fix_zone(&s, "ram", 512 * MiB);
 	z = fix_zone(&s, "plug", 0);
 	z->o.has_hotplug_size = true;
@@ -153,7 +154,8 @@ static const struct {
 	const char *name;
 	void (*make)(void);
 } machines[] = {
-    {"minimal", make_minimal}, {"numa", make_numa}, {"initiators", make_initiators}, {"dimms", make_dimms}, {"x2apic", make_x2apic}, {"huge", make_huge},
+    {"minimal", make_minimal}, {"numa", make_numa},     {"initiators", make_initiators},
+    {"dimms", make_dimms},     {"x2apic", make_x2apic}, {"huge", make_huge},
 };
 
 static void build(void (*make)(void))
@@ -453,10 +455,9 @@ static int write_all(const char *dir)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_sums), cmocka_unit_test(test_too_small), cmocka_unit_test(test_without_nodes),
-	    cmocka_unit_test(test_cpus), cmocka_unit_test(test_memory),    cmocka_unit_test(test_segments),
-	    cmocka_unit_test(test_initiators),
-	    cmocka_unit_test(test_hmat),
+	    cmocka_unit_test(test_sums),       cmocka_unit_test(test_too_small), cmocka_unit_test(test_without_nodes),
+	    cmocka_unit_test(test_cpus),       cmocka_unit_test(test_memory),    cmocka_unit_test(test_segments),
+	    cmocka_unit_test(test_initiators), cmocka_unit_test(test_hmat),
 	};
 
 	if (argc == 3 && strcmp(argv[1], "--write") == 0)

@@ -412,7 +412,8 @@ static void test_console_out(void **state)
 	assert_memory_equal(buf, "hello, world\n", 13);
 }
 
-/* A reader that does not read costs what is older than the backlog, and never holds the guest up: Linux spins until a line is taken. */
+/* A reader that does not read costs what is older than the backlog, and never holds the guest up: Linux spins until a line is
+ * taken. */
 static void test_console_stuck(void **state)
 {
 	const size_t len = 0x3000 - 0x3000 % 251;
@@ -544,9 +545,9 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-	    T(test_features),      T(test_registers),     T(test_queue_reset), T(test_rng),
-	    T(test_not_master),    T(test_broken_driver), T(test_pci_cfg),     T(test_console_out),
-	    T(test_console_stuck), T(test_console_long), T(test_console_in),    T(test_no_console),  T(test_anything),
+	    T(test_features),      T(test_registers),  T(test_queue_reset), T(test_rng),           T(test_not_master),
+	    T(test_broken_driver), T(test_pci_cfg),    T(test_console_out), T(test_console_stuck), T(test_console_long),
+	    T(test_console_in),    T(test_no_console), T(test_anything),
 	};
 
 	return cmocka_run_group_tests_name("virtio", tests, NULL, NULL);

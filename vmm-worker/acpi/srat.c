@@ -1,5 +1,5 @@
-/* SRAT, 5.2.16: which vCPU, which memory, which EPC section and, where nothing else makes a node known, which device belong to which
- * node. */
+/* SRAT, 5.2.16: which vCPU, which memory, which EPC section and, where nothing else makes a node known, which device belong to
+ * which node. */
 #include "tables.h"
 
 #define AFFINITY_ENABLED 1u

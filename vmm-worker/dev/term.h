@@ -1,6 +1,6 @@
-/* Where a guest's output goes and its input comes from: a terminal on a socket, a file, or nowhere. Output for a terminal goes into a
- * backlog of the last 64 KiB; one that is attached gets all of it from its oldest byte, then everything new at once. A terminal that
- * reads too slowly loses the oldest bytes and never holds the guest up. Under the device lock. */
+/* Where a guest's output goes and its input comes from: a terminal on a socket, a file, or nowhere. Output for a terminal goes
+ * into a backlog of the last 64 KiB; one that is attached gets all of it from its oldest byte, then everything new at once. A
+ * terminal that reads too slowly loses the oldest bytes and never holds the guest up. Under the device lock. */
 #pragma once
 #include "bulkhead/base.h"
 #include "model/vm_spec.h"

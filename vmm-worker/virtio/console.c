@@ -1,5 +1,5 @@
-/* Console (5.3) with one port: bytes between the guest and its terminal, a file, or nowhere (dev/term.h). Input is taken only as fast as
- * the guest gives buffers for it. */
+/* Console (5.3) with one port: bytes between the guest and its terminal, a file, or nowhere (dev/term.h). Input is taken only as
+ * fast as the guest gives buffers for it. */
 #include "virtio/devices.h"
 
 #include <linux/virtio_ids.h>
