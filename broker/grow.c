@@ -19,7 +19,7 @@ static bool of_memsrv(const struct plan_zone *z)
 void grow_init(struct vm *vm)
 {
 	for (size_t i = 0; i < vm->plan.n_zones; i++)
-		vm->grown[i].wanted = vm->plan.zones[i].hotplugged_size;
+		vm->grown[i].wanted = vm->grown[i].most = vm->grown[i].told = vm->plan.zones[i].hotplugged_size;
 }
 
 static int allow(struct vm *vm, size_t zone)
@@ -58,10 +58,13 @@ int grow_connect(struct vm *vm, int *ret_fd, struct err *e)
 static void send_wanted(struct vm *vm, size_t zone)
 {
 	struct grown *g = &vm->grown[zone];
-	struct wk_msg m = {.op = WK_RESIZE, .u.resize = {(uint16_t)zone, g->wanted}};
+	struct wk_msg m = {.op = WK_RESIZE, .u.resize = {(uint16_t)zone, g->wanted, ++g->request}};
 
-	if (allow(vm, zone) == 0 && vm_send_worker(vm, &m, NULL, 0) == 0)
+	if (allow(vm, zone) == 0 && vm_send_worker(vm, &m, NULL, 0) == 0) {
 		g->asked = true;
+		g->over = false;
+		g->told = g->wanted;
+	}
 }
 
 void grow_granted(struct vm *vm)
@@ -77,11 +80,46 @@ void grow_worker_gone(struct vm *vm)
 		struct grown *g = &vm->grown[i];
 
 		g->promise_until = 0;
-		g->plugged = 0;
-		g->driver = g->asked = false;
+		g->plugged = g->idle = 0;
+		g->most = g->wanted;
+		g->told = vm->plan.zones[i].hotplugged_size; /* a new one knows the plan */
+		g->driver = g->asked = g->over = false;
 		g->refused[0] = '\0';
 		g->denied = g->strayed = 0;
 	}
+	vm->n_dimms = 0;
+}
+
+/* false: these cannot all be in the zone's window. */
+static bool keep_dimms(struct vm *vm, const struct plan_zone *z, const struct wk_memory *m)
+{
+	uint64_t left = z->hotplug.len.v / z->block_size;
+
+	for (size_t i = 0; i < m->n_dimms; i++) {
+		if (m->dimms[i] > left)
+			return false;
+		left -= m->dimms[i];
+	}
+	for (size_t i = 0; i < m->n_dimms; i++)
+		vm->dimms[i] = m->dimms[i] * z->block_size;
+	vm->n_dimms = m->n_dimms;
+	return true;
+}
+
+/* With ACPI a request ends where the guest leaves it, and what there is then is what it is to have. Never more than was promised for
+ * it at some time since that was so last. */
+static bool settle(struct vm *vm, size_t zone, const struct wk_memory *m)
+{
+	struct grown *g = &vm->grown[zone];
+
+	if (m->wanted > g->most)
+		return false;
+	if (m->wanted != g->wanted) {
+		g->wanted = m->wanted;
+		allow(vm, zone);
+	}
+	g->most = g->wanted;
+	return true;
 }
 
 bool grow_heard(struct vm *vm, const struct wk_memory *m)
@@ -91,27 +129,35 @@ bool grow_heard(struct vm *vm, const struct wk_memory *m)
 	struct grown *g;
 	bool news;
 
-	if (!z || !z->hotplug_size || m->plugged > z->hotplug.len.v || m->wanted > z->hotplug.len.v)
+	if (!z || !z->hotplug_size || m->plugged > z->hotplug.len.v || m->wanted > z->hotplug.len.v || m->idle > m->plugged ||
+	    !keep_dimms(vm, z, m))
 		return false;
 	g = &vm->grown[m->zone];
-	news = g->asked || g->plugged != m->plugged || g->driver != m->driver || strcmp(g->refused, m->refused ? m->refused : "");
+	news = g->asked || g->plugged != m->plugged || g->driver != m->driver || strcmp(g->refused, m->refused ? m->refused : "") ||
+	       g->idle != m->idle || g->over != m->over || g->wanted != m->wanted;
 	g->denied = m->denied;
 	g->strayed = m->strayed;
 	if (!news)
 		return true;
 	g->plugged = m->plugged;
+	g->idle = m->idle;
 	g->driver = m->driver;
+	if (g->asked && m->request != g->request)
+		return true; /* it has not read the last one yet */
 	snprintf(g->refused, sizeof(g->refused), "%s", m->refused ? m->refused : "");
-	if (g->asked && m->wanted != g->wanted) {
-		send_wanted(vm, m->zone); /* it has answered an older one */
+	g->asked = false;
+	if (g->told != g->wanted) {
+		send_wanted(vm, m->zone); /* somebody was faster than the answer */
 		return true;
 	}
-	g->asked = false;
+	ev.zone = z->id;
+	ev.done = z->size + g->plugged - g->idle;
+	ev.total = z->size + g->wanted;
+	ev.over = g->over = m->over;
+	if (m->over && !settle(vm, m->zone, m))
+		return false;
 	if (g->plugged == g->wanted)
 		g->promise_until = 0; /* from now on the kernel's counts have it */
-	ev.zone = z->id;
-	ev.done = z->size + g->plugged;
-	ev.total = z->size + g->wanted;
 	clients_tell(vm->b, vm, &ev);
 	return true;
 }
@@ -162,6 +208,8 @@ int grow_ask(struct vm *vm, size_t zone, uint64_t bytes, struct err *e)
 	}
 	g->promise_until = bytes > g->plugged ? now_ms() + VM_GROW_MS : 0;
 	g->wanted = bytes;
+	if (g->most < bytes)
+		g->most = bytes;
 	if (!g->asked)
 		send_wanted(vm, zone);
 	return 0;

@@ -11,9 +11,14 @@ struct err;
 
 struct grown {
 	uint64_t wanted, plugged; /* bytes of the hotplug window */
+	uint64_t idle;            /* of the plugged ones, bytes that the guest does not use yet */
+	uint64_t most;            /* what wanted has been since it was last the truth: as much as the guest may have kept */
 	bool driver;              /* the guest has one */
 	bool asked;               /* a WK_RESIZE is on its way: later ones wait for its answer */
-	char refused[128];        /* why the host did not give what the guest asked for last; "": it did */
+	bool over;                /* the last request has its outcome */
+	uint32_t request;         /* number of the last WK_RESIZE */
+	uint64_t told;            /* what it said */
+	char refused[128];        /* why host or guest refused some of what was asked for last; "": they did not */
 	uint64_t denied, strayed; /* of the guest: requests that were not granted, touches of what is not plugged */
 	uint64_t promise_until;   /* ms; until then what is wanted and not plugged is kept for it. 0: nothing is */
 };

@@ -15,9 +15,19 @@ enum resize_life op_resize_life(const struct vm *vm)
 	return vm->state == VM_RUNNING ? RESIZE_RUNNING : vm->state == VM_PAUSED ? RESIZE_PAUSED : RESIZE_NOT_BOOTED;
 }
 
+static enum hotplug_method method(const struct mem_plan *p)
+{
+	for (size_t i = 0; i < p->n_windows; i++)
+		if (p->windows[i].kind == WINDOW_HOTPLUG_ACPI)
+			return HOTPLUG_ACPI;
+	return HOTPLUG_VIRTIO_MEM;
+}
+
 static void describe(const struct vm *vm, struct resizable *m, struct resize_vm *ret)
 {
-	*ret = (struct resize_vm){.life = op_resize_life(vm), .method = HOTPLUG_VIRTIO_MEM, .n = vm->plan.n_zones, .m = m};
+	*ret = (struct resize_vm){.life = op_resize_life(vm), .method = method(&vm->plan), .n = vm->plan.n_zones, .m = m};
+	ret->n_dimms = vm->n_dimms;
+	memcpy(ret->dimms, vm->dimms, vm->n_dimms * sizeof(vm->dimms[0]));
 	for (size_t i = 0; i < vm->plan.n_zones; i++) {
 		const struct plan_zone *z = &vm->plan.zones[i];
 
@@ -38,8 +48,9 @@ int op_resize(struct client *c, struct vm *vm, struct ctl_request *q, struct cha
 	static struct resizable zones[LIM_ZONES];
 	struct ctl_event ev = {.kind = CTL_EVENT_RESIZE, .vm_id = vm->id, .name = vm->name};
 	struct resize_request rq = {.of_zone = q->zone != NULL, .zone = q->zone, .size = q->size, .no_wait = q->no_wait};
+	static struct resize_vm now;
 	struct resize_decision d;
-	struct resize_vm now;
+	const struct grown *g;
 	int r;
 
 	if (q->balloon)
@@ -53,16 +64,18 @@ int op_resize(struct client *c, struct vm *vm, struct ctl_request *q, struct cha
 		return 0;
 	}
 	if (d.action != RESIZE_NOTHING) {
-		r = grow_ask(vm, d.index, d.bytes, e);
+		r = grow_ask(vm, d.index, d.plugged, e);
 		if (r < 0)
 			return r;
 	}
 	op_done(c, q, vm);
 	c->watch_vm = vm->id;
+	g = &vm->grown[d.index];
 	ev.zone = vm->plan.zones[d.index].id;
-	ev.done = vm->plan.zones[d.index].size + vm->grown[d.index].plugged;
+	ev.done = vm->plan.zones[d.index].size + g->plugged - g->idle;
 	ev.total = q->size;
-	ev.text = vm->grown[d.index].refused;
+	ev.text = g->refused;
+	ev.over = d.action == RESIZE_NOTHING && g->over;
 	client_send_event(c, &ev);
 	return 0;
 }

@@ -125,6 +125,7 @@ static void describe_zone(const struct vm *vm, size_t i, struct ctl_zone_info *r
 				      .refused = vm->grown[i].refused[0] ? vm->grown[i].refused : NULL,
 				      .denied = vm->grown[i].denied,
 				      .strayed = vm->grown[i].strayed,
+				      .dimms = (uint32_t)vm->n_dimms,
 				      .host_policy = z->host_policy,
 				      .n_nodes = vm->resident[i].n,
 				      .nodes = vm->resident[i].nodes};

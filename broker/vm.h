@@ -52,6 +52,9 @@ struct vm {
 	bool granted, ready; /* of this worker: WK_GRANT sent, WK_READY received */
 	struct promise promise;
 	struct grown grown[LIM_ZONES];
+	/* With ACPI: what the worker says that the memory slots hold, bytes, oldest first. */
+	size_t n_dimms;
+	uint64_t dimms[LIM_DIMMS];
 	struct balloon balloon;
 
 	enum vm_goal goal;

@@ -53,7 +53,7 @@ static int build_virtio(struct machine *m, struct grant *g, struct err *e)
 	    .vhost = g->w.devices,
 	    .connection = connection,
 	    .vhost_host = {.irq = &m->irq, .plan = g->w.plan, .gm = &m->gm, .zone_fds = g->zone},
-	    .n_mem = m->hotplug.n,
+	    .n_mem = m->hotplug.acpi ? 0 : m->hotplug.n,
 	    .mem = m->hotplug.mem,
 	    .balloon = m->balloon.there ? &m->balloon.dev : NULL,
 	};
@@ -63,6 +63,16 @@ static int build_virtio(struct machine *m, struct grant *g, struct err *e)
 		connection[i] = (struct vhost_connection){fd_take(&g->connection[i][0]), fd_take(&g->connection[i][1]),
 							  fd_take(&g->connection[i][2])};
 	return virtio_init(&m->virtio, &config, &memory, m->vm.fd, &m->pci, e);
+}
+
+static int build_dimms(struct machine *m, struct err *e)
+{
+	const struct gm_hot *h = &m->gm.hot[0];
+	const struct mem_plan *p = m->gm.plan;
+
+	dimms_init(&m->dimms, h->at.start.v, h->blocks.block_size,
+		   p->n_nodes ? p->nodes[p->zones[h->zone].guest_node].guest_numa_id : 0);
+	return bus_add(&m->pio, PLAT_PORT_DIMM, PLAT_DIMM_LEN, dimms_access, &m->dimms, e);
 }
 
 /* One line per device. */
@@ -85,6 +95,8 @@ static int build_devices(struct machine *m, struct grant *g, struct err *e)
 		r = power_init(&m->power, &m->pio, e);
 	if (r == 0)
 		r = ged_init(&m->ged, &m->ioapic, &m->pio, e);
+	if (r == 0 && m->hotplug.acpi)
+		r = build_dimms(m, e);
 	if (r == 0)
 		r = pci_init(&m->pci, g->w.plan, send_msi, &m->irq, power_reset_access, &m->power, &m->pio, &m->mmio, e);
 	if (r == 0)

@@ -23,6 +23,8 @@ void hotplug_init(struct machine *m, int plug_fd)
 
 	hp->plug_fd = plug_fd;
 	hp->n = m->gm.n_hot;
+	for (size_t i = 0; i < plan->n_windows; i++)
+		hp->acpi |= plan->windows[i].kind == WINDOW_HOTPLUG_ACPI; /* plan_check: then there is no other */
 	for (size_t i = 0; i < hp->n; i++) {
 		struct gm_hot *h = &m->gm.hot[i];
 
@@ -191,7 +193,7 @@ static uint16_t unplug(struct machine *m, size_t i, struct mem_range r, const st
 static bool next_job(struct machine *m, size_t i, struct mem_job *ret)
 {
 	pthread_mutex_lock(&m->dev_lock);
-	*ret = m->hotplug.mem[i].job;
+	*ret = m->hotplug.acpi ? dimms_job(m) : m->hotplug.mem[i].job;
 	pthread_mutex_unlock(&m->dev_lock);
 	return ret->there;
 }
@@ -199,7 +201,10 @@ static bool next_job(struct machine *m, size_t i, struct mem_job *ret)
 static void answer(struct machine *m, size_t i, uint16_t response)
 {
 	pthread_mutex_lock(&m->dev_lock);
-	virtio_mem_finish(&m->virtio.dev[m->virtio.first_mem + i], response);
+	if (m->hotplug.acpi)
+		dimms_answer(m, response);
+	else
+		virtio_mem_finish(&m->virtio.dev[m->virtio.first_mem + i], response);
 	pthread_mutex_unlock(&m->dev_lock);
 }
 
@@ -292,20 +297,22 @@ int hotplug_work(struct machine *m, const struct hotplug_pause *pause, uint64_t 
 {
 	struct hotplug *hp = &m->hotplug;
 	struct hotplug_change *c = &hp->change;
-	bool done = go_on(m, pause, now);
+	bool done = go_on(m, pause, now), again = false;
 
 	for (size_t i = 0; i < hp->n && done && !hp->lost; i++) {
 		struct mem_job job;
 
 		hp->next = (hp->next + 1) % hp->n;
-		if (next_job(m, hp->next, &job))
+		if (next_job(m, hp->next, &job)) {
 			begin(m, hp->next, &job, pause, now);
+			again = hp->acpi; /* virtio devices ring for themselves */
+		}
 		done = go_on(m, pause, now);
 	}
-	return done ? -1 : c->still ? LOOK_MS : now < c->until ? (int)(c->until - now) : 0;
+	return done ? (again ? 0 : -1) : c->still ? LOOK_MS : now < c->until ? (int)(c->until - now) : 0;
 }
 
-bool hotplug_request(struct machine *m, uint16_t zone, uint64_t bytes)
+bool hotplug_request(struct machine *m, uint16_t zone, uint64_t bytes, uint32_t number)
 {
 	for (size_t i = 0; i < m->hotplug.n; i++) {
 		struct gm_hot *h = &m->gm.hot[i];
@@ -314,7 +321,11 @@ bool hotplug_request(struct machine *m, uint16_t zone, uint64_t bytes)
 			continue;
 		pthread_mutex_lock(&m->dev_lock);
 		m->hotplug.refused[i][0] = '\0';
-		virtio_mem_request(&m->virtio.dev[m->virtio.first_mem + i], bytes / h->blocks.block_size);
+		m->hotplug.request[i] = number;
+		if (m->hotplug.acpi)
+			dimms_ask(m, bytes);
+		else
+			virtio_mem_request(&m->virtio.dev[m->virtio.first_mem + i], bytes / h->blocks.block_size);
 		pthread_mutex_unlock(&m->dev_lock);
 		return true;
 	}
@@ -332,6 +343,7 @@ void hotplug_strayed(struct machine *m, gpa_t at)
 void hotplug_count(struct machine *m)
 {
 	pthread_mutex_lock(&m->dev_lock);
+	m->dimms.changed = true;
 	for (size_t i = 0; i < m->hotplug.n; i++) {
 		m->hotplug.mem[i].changed = true;
 		m->hotplug.told_at[i] = 0;
@@ -346,7 +358,8 @@ bool hotplug_news(struct machine *m, uint64_t now, struct hotplug_news *ret, int
 
 	*ret_again = -1;
 	pthread_mutex_lock(&m->dev_lock);
-	for (size_t i = 0; i < hp->n && !found; i++) {
+	found = hp->acpi && dimms_news(m, ret);
+	for (size_t i = 0; i < hp->n && !hp->acpi && !found; i++) {
 		const struct mem_blocks *b = &m->gm.hot[i].blocks;
 
 		if (!hp->mem[i].changed)
@@ -357,13 +370,15 @@ bool hotplug_news(struct machine *m, uint64_t now, struct hotplug_news *ret, int
 		}
 		hp->mem[i].changed = false;
 		hp->told_at[i] = now;
-		*ret = (struct hotplug_news){m->gm.hot[i].zone,
-					     b->wanted * b->block_size,
-					     b->n_plugged * b->block_size,
-					     hp->mem[i].driver,
-					     hp->refused[i],
-					     hp->mem[i].refused,
-					     hp->strayed[i]};
+		*ret = (struct hotplug_news){.zone = m->gm.hot[i].zone,
+					     .request = hp->request[i],
+					     .wanted = b->wanted * b->block_size,
+					     .plugged = b->n_plugged * b->block_size,
+					     .driver = hp->mem[i].driver,
+					     .over = b->n_plugged == b->wanted,
+					     .refused = hp->refused[i],
+					     .denied = hp->mem[i].refused,
+					     .strayed = hp->strayed[i]};
 		found = true;
 	}
 	pthread_mutex_unlock(&m->dev_lock);

@@ -1,4 +1,4 @@
-/* What virtio-mem's requests do to memory: pages first, then the slot, then the back-ends, then the guest's answer; and the other
+/* What virtio-mem's requests, and DIMMs that come and go, do to memory: pages first, then the slot, then the back-ends, then the guest's answer; and the other
  * way round. One change after the other, each over several calls if back-ends have to be waited for. Main thread, without the
  * device lock, which these take where they need it. */
 #pragma once
@@ -23,7 +23,11 @@ struct hotplug {
 	int plug_fd; /* to memsrv; -1: every zone with a window is made here */
 	struct hot_slots slots;
 	size_t n;                          /* as many as guestmem has windows, in its order */
-	struct mem_device mem[GM_HOT_MAX]; /* virtio-mem's side */
+	bool acpi;                         /* one window, and it is filled with DIMMs */
+	struct mem_device mem[GM_HOT_MAX]; /* virtio-mem's side; unused with ACPI */
+	struct mem_job dimm_job;           /* ACPI: what is done now, and for which slot */
+	uint32_t dimm_slot;
+	uint32_t request[GM_HOT_MAX];      /* number of the last one */
 	char refused[GM_HOT_MAX][128];     /* why the host could not give what was asked for; "": it could */
 	uint64_t strayed[GM_HOT_MAX];      /* touches of what is not plugged */
 	uint64_t told_at[GM_HOT_MAX];      /* ms */
@@ -43,18 +47,22 @@ struct hotplug_pause {
 void hotplug_init(struct machine *m, int plug_fd);
 int hotplug_init_slots(struct machine *m, struct err *e);
 
-/* Does what the guest has asked for, as far as that can be done now. Returns ms after which it wants to be called again even if
+/* Does what the guest has asked for, and what was asked of it, as far as that can be done now. Returns ms after which it wants to be called again even if
  * nothing happens, -1: never. now: ms. */
 int hotplug_work(struct machine *m, const struct hotplug_pause *pause, uint64_t now);
 
-/* Asks the guest of a zone to have `bytes` of its window. false: there is no such window. */
-bool hotplug_request(struct machine *m, uint16_t zone, uint64_t bytes);
+/* Asks the guest of a zone to have `bytes` of its window. number: the answers to it bear it. false: there is no such window. */
+bool hotplug_request(struct machine *m, uint16_t zone, uint64_t bytes, uint32_t number);
 
 struct hotplug_news {
 	uint16_t zone;
-	uint64_t wanted, plugged; /* bytes */
+	uint32_t request;
+	uint64_t wanted, plugged, idle; /* bytes; idle: plugged, but the guest has not taken it into use */
 	bool driver;
+	bool over; /* the request has its outcome */
 	const char *refused;
+	size_t n_dimms;
+	uint32_t dimms[LIM_DIMMS]; /* blocks of each, oldest first */
 	uint64_t denied, strayed;
 };
 
@@ -67,3 +75,12 @@ void hotplug_count(struct machine *m);
 /* Something to tell the broker: true once for each window that changed, at most every 50 ms while it is on its way. now: ms.
  * *ret_again: ms until something may be told that is held back now, -1: nothing is. */
 bool hotplug_news(struct machine *m, uint64_t now, struct hotplug_news *ret, int *ret_again);
+
+/* --- dimms.c: with ACPI, who asks hotplug.c for memory. Under the device lock --- */
+
+/* The next thing to be done, also kept in dimm_job; dimms_answer says when it is. */
+struct mem_job dimms_job(struct machine *m);
+void dimms_answer(struct machine *m, uint16_t response);
+/* hotplug_request and hotplug_news. */
+void dimms_ask(struct machine *m, uint64_t bytes);
+bool dimms_news(struct machine *m, struct hotplug_news *ret);

@@ -3,6 +3,7 @@
 #pragma once
 #include "balloon.h"
 #include "dev/bus.h"
+#include "dev/dimm.h"
 #include "dev/ged.h"
 #include "dev/ioapic.h"
 #include "dev/pit.h"
@@ -36,6 +37,7 @@ struct machine {
 	struct pit pit;
 	struct power power;
 	struct ged ged;
+	struct dimms dimms;
 	struct pci pci;
 	struct virtio virtio;
 	struct hotplug hotplug;

@@ -153,8 +153,18 @@ static int tell_memory(struct server *s)
 
 	while (!s->done && hotplug_news(s->m, now_ms(), &news, &again)) {
 		struct wk_msg m = {.op = WK_MEMORY,
-				   .u.memory = {news.zone, news.wanted, news.plugged, news.driver,
-						*news.refused ? news.refused : NULL, news.denied, news.strayed}};
+				   .u.memory = {.zone = news.zone,
+						.request = news.request,
+						.wanted = news.wanted,
+						.plugged = news.plugged,
+						.idle = news.idle,
+						.driver = news.driver,
+						.over = news.over,
+						.refused = *news.refused ? news.refused : NULL,
+						.n_dimms = news.n_dimms,
+						.dimms = news.dimms,
+						.denied = news.denied,
+						.strayed = news.strayed}};
 
 		send_or_leave(s, &m);
 	}
@@ -282,7 +292,7 @@ static void on_broker(struct server *s)
 		device(s, msg.u.device.index, s->l->in.fds);
 		break;
 	case WK_RESIZE:
-		if (!hotplug_request(s->m, msg.u.resize.zone, msg.u.resize.bytes))
+		if (!hotplug_request(s->m, msg.u.resize.zone, msg.u.resize.bytes, msg.u.resize.request))
 			finish(s, EXIT_BROKEN);
 		break;
 	case WK_BALLOON:

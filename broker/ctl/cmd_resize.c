@@ -133,7 +133,16 @@ static void tell(const struct resize_args *a, const char *outcome, uint64_t reac
 	json_print(o);
 }
 
-/* Until the guest has the size, somebody else wants another one, the VM ends, or time is up. */
+/* The request has ended, and not as it was meant. */
+static int refused_by(const struct resize_args *a, uint64_t reached, const char *why)
+{
+	tell(a, "refused", reached, why);
+	fprintf(stderr, "bulkhead: VM %s: it has %s, not the %s asked for: %s.\nThe request is over: ask again for another try.\n",
+		a->vm, people_size(reached).s, people_size(a->size).s, *why ? why : "the guest did not follow");
+	return EXIT_REFUSED;
+}
+
+/* Until the guest has the size, the request ends otherwise, somebody else wants another one, the VM ends, or time is up. */
 static int follow(struct ctl_conn *c, const struct resize_args *a)
 {
 	int64_t left, until = now_ms() + (int64_t)a->timeout_s * 1000;
@@ -168,9 +177,11 @@ static int follow(struct ctl_conn *c, const struct resize_args *a)
 		snprintf(refused, sizeof(refused), "%s", ev.text ? ev.text : "");
 		if (show)
 			fprintf(stderr, "\r%s of %s \033[K", people_size(ev.done).s, people_size(ev.total).s);
-		if (ev.total != a->size || ev.done == ev.total) {
+		if (ev.total != a->size || ev.done == ev.total || ev.over) {
 			if (show)
 				fputs("\r\033[K", stderr);
+			if (ev.total == a->size && ev.done != ev.total)
+				return refused_by(a, ev.done, refused);
 			tell(a, ev.done == a->size ? "reached" : "replaced", ev.done, refused);
 			if (ev.done == a->size)
 				return EXIT_OK;

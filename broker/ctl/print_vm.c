@@ -26,8 +26,10 @@ static void print_zone(const struct ctl_zone_info *z)
 	if (z->hotplug_size)
 		printf("    room to grow: %s; asked for %s of it, plugged %s\n", people_size(z->hotplug_size).s,
 		       people_size(z->requested_size).s, people_size(z->plugged_size).s);
+	if (z->dimms)
+		printf("    memory slots in use: %" PRIu32 "\n", z->dimms);
 	if (z->refused)
-		printf("    not given: %s\n", z->refused);
+		printf("    of the last request: %s\n", z->refused);
 	if (z->denied || z->strayed)
 		printf("    the guest: %" PRIu64 " requests that were not granted, %" PRIu64 " touches of what is not plugged\n",
 		       z->denied, z->strayed);
@@ -140,6 +142,7 @@ static void json_zone(struct json_object *array, const struct ctl_zone_info *z)
 	json_add_u64(o, "hotplug_bytes", z->hotplug_size);
 	json_add_u64(o, "requested_bytes", z->requested_size);
 	json_add_u64(o, "plugged_bytes", z->plugged_size);
+	json_add_u64(o, "memory_slots_in_use", z->dimms);
 	json_add_str(o, "refused", z->refused);
 	json_add_u64(o, "denied_requests", z->denied);
 	json_add_u64(o, "stray_accesses", z->strayed);

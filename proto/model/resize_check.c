@@ -96,6 +96,9 @@ static struct resize_decision decide_acpi(struct judge *j)
 	struct txt sizes;
 
 	check_unit(j, unit, "the step of ACPI memory hotplug");
+	if (j->rq->size != j->m->current_size && !j->m->guest_driver && !j->rq->no_wait)
+		REFUSE(j, "wait until its kernel is up, or use --no-wait",
+		       "the guest has not looked at the machine's memory slots: it has no ACPI memory hotplug, or has not come so far");
 	if (j->rq->size >= j->m->current_size) {
 		d.bytes = j->rq->size - j->m->current_size;
 		if (d.bytes && j->vm->n_dimms >= LIM_DIMMS)
@@ -135,6 +138,7 @@ int resize_check(const struct resize_vm *vm, const struct resize_request *rq, st
 		if (rq->size == j.m->current_size)
 			d = (struct resize_decision){.action = RESIZE_NOTHING};
 		d.index = (size_t)(j.m - vm->m);
+		d.plugged = rq->size - j.m->boot_size;
 	}
 	if (vm->life == RESIZE_NOT_BOOTED)
 		REFUSE(&j, "boot the VM first", "the VM is not running: there is nobody who could take or give memory");

@@ -17,7 +17,7 @@ struct resizable {
 	uint64_t hotplug_size; /* 0: cannot grow */
 	uint64_t current_size; /* boot size plus what was last asked for */
 	uint64_t page_size;    /* of the backing; the virtio-mem block is this or 2 MiB, whichever is larger */
-	bool guest_driver;     /* virtio-mem: the guest's driver has taken the device */
+	bool guest_driver;     /* virtio-mem: the guest's driver has taken the device; acpi: it has looked at the memory slots */
 };
 
 struct resize_vm {
@@ -47,6 +47,7 @@ struct resize_decision {
 	enum resize_action action;
 	size_t index; /* into resize_vm.m */
 	uint64_t bytes;
+	uint64_t plugged; /* what the guest is to have beside its boot memory then */
 	size_t dimms;
 };
 

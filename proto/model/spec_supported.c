@@ -6,14 +6,6 @@
 
 #define MEM_DEVICES_MAX 16u /* virtio-mem devices of one VM */
 
-static bool acpi_hotplug(const struct vm_spec *s, struct txt *t)
-{
-	const struct mem_opts *o = &s->memory.o;
-
-	txt_set(t, "hotplug_size=%s", size_text(o->hotplug_size).s);
-	return (o->has_hotplug_size || o->has_hotplugged_size) && s->memory.hotplug_method == HOTPLUG_ACPI;
-}
-
 static bool file_hotplug(const struct vm_spec *s, struct txt *t)
 {
 	for (size_t i = 0; i < s->n_zones && i < LIM_ZONES; i++) {
@@ -122,8 +114,6 @@ static const struct {
 	const char *what;
 	const char *remedy;
 } gaps[] = {
-    {"--memory", acpi_hotplug, "memory hotplug with ACPI",
-     "hotplug_method=virtio-mem, or leave hotplug_size out and give all memory at boot"},
     {"--memory-zone", file_hotplug, "hotplug of a zone that is a file's", "leave file or hotplug_size out"},
     {"--memory-zone", many_hotplug, "hotplug of more than 16 zones",
      "leave hotplug_size out where all memory can be given at boot"},

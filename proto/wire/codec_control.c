@@ -96,6 +96,7 @@ static Pb__CtlZone **zones_put(struct codec *c, const struct ctl_zone_info *z, s
 		out[i]->hotplug_size = z[i].hotplug_size;
 		out[i]->requested_size = z[i].requested_size;
 		out[i]->plugged_size = z[i].plugged_size;
+		out[i]->dimms = z[i].dimms;
 		out[i]->guest_numa_id = z[i].guest_numa_id;
 		out[i]->host_policy = z[i].host_policy;
 		out[i]->nodes = codec_pages_put(c, z[i].nodes, z[i].n_nodes);
@@ -120,6 +121,7 @@ static struct ctl_zone_info *zones_get(struct codec *c, Pb__CtlZone *const *in, 
 		out[i].hotplug_size = in[i]->hotplug_size;
 		out[i].requested_size = in[i]->requested_size;
 		out[i].plugged_size = in[i]->plugged_size;
+		out[i].dimms = codec_u32(c, in[i]->dimms, 0, LIM_DIMMS, "memory slots");
 		out[i].guest_numa_id = in[i]->guest_numa_id;
 		out[i].host_policy = codec_u32(c, in[i]->host_policy, HOST_POLICY_UNSET, HOST_POLICY_LOCAL, "host policy");
 		out[i].nodes = codec_pages_get(c, in[i]->nodes, in[i]->n_nodes);
@@ -426,6 +428,7 @@ int ctl_event_encode(const struct ctl_event *ev, void *buf, size_t cap, size_t *
 		out->done = ev->done;
 		out->total = ev->total;
 		out->text = codec_blob(ev->text);
+		out->over = ev->over;
 		break;
 	case CTL_EVENT_BALLOON:
 		out->done = ev->done;
@@ -477,6 +480,7 @@ int ctl_event_decode(const struct chan_msg *m, struct arena *a, struct ctl_event
 		out.done = in->done;
 		out.total = in->total;
 		out.text = codec_text(&c, in->text, ERR_TEXT_MAX - 1, "reason");
+		out.over = in->over;
 		break;
 	case CTL_EVENT_BALLOON:
 		out.done = in->done;

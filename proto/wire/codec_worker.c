@@ -343,6 +343,7 @@ static const ProtobufCMessage *resize_put(struct codec *c, const struct wk_resiz
 		return NULL;
 	out->zone = r->zone;
 	out->bytes = r->bytes;
+	out->request = r->request;
 	return &out->base;
 }
 
@@ -356,6 +357,7 @@ static void resize_get(struct codec *c, const struct chan_msg *m, struct wk_resi
 		return;
 	ret->zone = (uint16_t)codec_u32(c, in->zone, 0, LIM_ZONES - 1, "zone");
 	ret->bytes = in->bytes;
+	ret->request = in->request;
 }
 
 static const ProtobufCMessage *memory_put(struct codec *c, const struct wk_memory *m)
@@ -371,6 +373,11 @@ static const ProtobufCMessage *memory_put(struct codec *c, const struct wk_memor
 	out->refused = codec_blob(m->refused);
 	out->denied = m->denied;
 	out->strayed = m->strayed;
+	out->request = m->request;
+	out->idle = m->idle;
+	out->over = m->over;
+	out->dimms = (uint32_t *)(uintptr_t)m->dimms;
+	out->n_dimms = m->n_dimms;
 	return &out->base;
 }
 
@@ -389,6 +396,13 @@ static void memory_get(struct codec *c, const struct chan_msg *m, struct wk_memo
 	ret->refused = codec_text_said(c, in->refused, 255, "reason");
 	ret->denied = in->denied;
 	ret->strayed = in->strayed;
+	ret->request = in->request;
+	ret->idle = in->idle;
+	ret->over = in->over;
+	if (in->n_dimms > LIM_DIMMS)
+		return codec_fail(c, -EPROTO, "%zu memory slots", in->n_dimms);
+	ret->dimms = in->dimms; /* the arena's */
+	ret->n_dimms = in->n_dimms;
 }
 
 int wk_encode(const struct wk_msg *m, void *buf, size_t cap, size_t *ret_len, struct err *e)

@@ -44,11 +44,12 @@ struct ctl_zone_info {
 	enum backing backing;
 	uint64_t size, page_size;
 	uint64_t hotplug_size, requested_size, plugged_size; /* of the hotplug window, beside size */
+	uint32_t dimms; /* memory slots in use (ACPI) */
 	uint32_t guest_numa_id;
 	enum host_policy host_policy;
 	size_t n_nodes;
 	struct node_pages *nodes; /* resident now */
-	const char *refused;      /* why the host did not give what the guest asked for last; NULL: it did */
+	const char *refused;      /* why host or guest refused some of the last request; NULL: they did not */
 	uint64_t denied, strayed; /* of the guest: requests that were not granted, touches of what is not plugged */
 };
 
@@ -120,7 +121,8 @@ enum ctl_event_kind {
 	CTL_EVENT_PROGRESS, /* populating: done of total bytes of a zone */
 	CTL_EVENT_ENDED,
 	CTL_EVENT_DEVICE, /* a device lost its back-end, or has it again */
-	CTL_EVENT_RESIZE, /* zone has done bytes and is to have total, boot size included; text: why the host refused some */
+	CTL_EVENT_RESIZE, /* zone has done bytes and is to have total, boot size included; text: why host or guest refused some;
+			     over: nothing more will come of the request, whether done is total or not */
 	CTL_EVENT_BALLOON, /* the guest has given up done bytes and is to have given up total */
 };
 
@@ -133,7 +135,7 @@ struct ctl_event {
 	uint64_t done, total;
 	struct end_report end;
 	const char *device, *text;
-	bool up;
+	bool up, over;
 };
 
 /* Encoders write a whole message with header into buf (cap bytes), and use the rest of buf as their working memory, so give them more than

@@ -90,14 +90,20 @@ struct wk_device_state {
 
 struct wk_resize {
 	uint16_t zone;
-	uint64_t bytes; /* of the hotplug window; whole blocks */
+	uint64_t bytes;   /* of the hotplug window; whole blocks */
+	uint32_t request; /* its number: what is told of it later bears it */
 };
 
 struct wk_memory {
 	uint16_t zone;
+	uint32_t request;         /* the last one that it has seen; 0: none */
 	uint64_t wanted, plugged; /* bytes of the hotplug window */
-	bool driver;              /* the guest has one for virtio-mem */
-	const char *refused;      /* why the host could not give what the guest asked for; NULL: it could */
+	uint64_t idle;            /* of the plugged ones, bytes that the guest has not taken into use */
+	bool driver;              /* the guest has one for virtio-mem, or knows the registers of the memory slots */
+	bool over;                /* the request has its outcome: wanted is what there is. virtio-mem: only if it is as requested */
+	const char *refused;      /* why host or guest did not give, or take, all; NULL: they did */
+	size_t n_dimms;
+	const uint32_t *dimms; /* blocks of each memory slot in use, oldest first */
 	uint64_t denied, strayed; /* requests that were not granted, touches of what is not plugged */
 };
 

@@ -203,7 +203,7 @@ static int control_message(unsigned k, struct chan_msg *m)
 	struct ctl_reply r = {.serial = 9};
 	struct ctl_event ev = {.kind = CTL_EVENT_STATE, .vm_id = 4, .name = "x", .state = VM_RUNNING};
 	static struct node_pages pages[2] = {{0, 1}, {NODE_ABSENT, 2}};
-	static struct ctl_zone_info zone = {"mem0", BACKING_HUGETLB, GiB, 2 * MiB, GiB, 1, 2, 3, HOST_POLICY_BIND, 2, pages, "no page", 7, UINT64_MAX};
+	static struct ctl_zone_info zone = {"mem0", BACKING_HUGETLB, GiB, 2 * MiB, GiB, 1, 2, 8, 3, HOST_POLICY_BIND, 2, pages, "no page", 7, UINT64_MAX};
 
 	static struct ctl_device_info device = {"disk0", "/run/s", true, 3, "connected"};
 
@@ -380,7 +380,8 @@ static int memory_message(unsigned k, struct chan_msg *m)
 {
 	struct ctl_request q = {.serial = 5, .op = CTL_RESIZE, .vm = "web", .zone = "mem0", .size = GiB, .no_wait = true};
 	struct ctl_event ev = {
-	    .kind = CTL_EVENT_RESIZE, .name = "x", .zone = "mem0", .done = 2 * GiB, .total = GiB, .text = "no page"};
+	    .kind = CTL_EVENT_RESIZE, .name = "x", .zone = "mem0", .done = 2 * GiB, .total = GiB, .text = "no page", .over = true};
+	static const uint32_t dimms[] = {1, UINT32_MAX, 8};
 	static struct ms_msg ms;
 	static struct wk_msg wk;
 
@@ -402,11 +403,22 @@ static int memory_message(unsigned k, struct chan_msg *m)
 		return ms_encode(&ms, m->data, sizeof(m->data), &m->len, NULL);
 	case 4:
 		wk.op = WK_RESIZE;
-		wk.u.resize = (struct wk_resize){63, UINT64_MAX};
+		wk.u.resize = (struct wk_resize){63, UINT64_MAX, 9};
 		break;
 	default:
 		wk.op = WK_MEMORY;
-		wk.u.memory = (struct wk_memory){1, 3, 2, true, "no page", 5, UINT64_MAX};
+		wk.u.memory = (struct wk_memory){.zone = 1,
+						 .request = 9,
+						 .wanted = 3,
+						 .plugged = 2,
+						 .idle = 1,
+						 .driver = true,
+						 .over = true,
+						 .refused = "no page",
+						 .n_dimms = ARRAY_LEN(dimms),
+						 .dimms = dimms,
+						 .denied = 5,
+						 .strayed = UINT64_MAX};
 		break;
 	}
 	return wk_encode(&wk, m->data, sizeof(m->data), &m->len, NULL);

@@ -150,12 +150,33 @@ static void make_huge(void)
 	machine.has_serial = true;
 }
 
+/* And with as many memory slots as there can be, which zones exclude. */
+static void make_many_dimms(void)
+{
+	static struct vm_spec s;
+
+	s = (struct vm_spec){.memory = {.given = true,
+					.has_size = true,
+					.hotplug_method = HOTPLUG_ACPI,
+					.o = {.size = GiB, .has_hotplug_size = true, .hotplug_size = TiB}},
+			     .has_segments = true,
+			     .num_pci_segments = LIM_SEGMENTS,
+			     .n_nodes = LIM_NODES};
+	for (uint32_t i = 0; i < LIM_NODES; i++)
+		s.nodes[i] = (struct numa_spec){.has_id = true, .guest_numa_id = i == LIM_NODES - 1 ? 253 : i};
+	s.cpus = (struct cpus_spec){.given = true, .boot = LIM_CPUS, .max = LIM_CPUS};
+	fix_plan(&s, &plan);
+	set_cpus(LIM_CPUS, LIM_CPUS, topology_of(3, 5, 1, 17, LIM_CPUS));
+	machine.has_serial = true;
+}
+
 static const struct {
 	const char *name;
 	void (*make)(void);
 } machines[] = {
     {"minimal", make_minimal}, {"numa", make_numa},     {"initiators", make_initiators},
     {"dimms", make_dimms},     {"x2apic", make_x2apic}, {"huge", make_huge},
+    {"many-dimms", make_many_dimms},
 };
 
 static void build(void (*make)(void))

@@ -18,7 +18,8 @@ static int acpi_vm(void **state)
 {
 	memset(&ds, 0, sizeof(ds));
 	memset(m, 0, sizeof(m));
-	m[0] = (struct resizable){.boot_size = GiB, .hotplug_size = 2 * GiB, .current_size = GiB, .page_size = GUEST_PAGE};
+	m[0] = (struct resizable){
+	    .boot_size = GiB, .hotplug_size = 2 * GiB, .current_size = GiB, .page_size = GUEST_PAGE, .guest_driver = true};
 	vm = (struct resize_vm){.life = RESIZE_RUNNING, .method = HOTPLUG_ACPI, .n = 1, .m = m};
 	return 0;
 }
@@ -39,11 +40,13 @@ static void acpi_grows_by_one_slot(void **state)
 
 	assert_int_equal(d.action, RESIZE_ADD_DIMM);
 	assert_int_equal(d.bytes, GiB);
+	assert_int_equal(d.plugged, GiB);
 	vm.n_dimms = 1;
 	vm.dimms[0] = 128 * MiB;
 	m[0].current_size = GiB + 128 * MiB;
 	d = decide(GiB + 512 * MiB, NULL);
 	assert_int_equal(d.bytes, 384 * MiB);
+	assert_int_equal(d.plugged, 512 * MiB);
 }
 
 static void acpi_ejects_newest_first(void **state)

@@ -104,6 +104,12 @@ size_t aml_if(struct out *o)
 	return pkg_begin(o);
 }
 
+size_t aml_while(struct out *o)
+{
+	out_u8(o, 0xa2);
+	return pkg_begin(o);
+}
+
 size_t aml_buffer(struct out *o, uint8_t n_bytes)
 {
 	size_t b;
@@ -189,6 +195,39 @@ void aml_equal(struct out *o)
 	out_u8(o, 0x93);
 }
 
+void aml_less(struct out *o)
+{
+	out_u8(o, 0x95);
+}
+
+void aml_mutex(struct out *o, const char *name)
+{
+	ext(o, 0x01);
+	aml_path(o, name);
+	out_u8(o, 0); /* SyncLevel */
+}
+
+void aml_acquire(struct out *o, const char *mutex)
+{
+	ext(o, 0x23);
+	aml_path(o, mutex);
+	out_u16(o, 0xffff);
+}
+
+void aml_release(struct out *o, const char *mutex)
+{
+	ext(o, 0x27);
+	aml_path(o, mutex);
+}
+
+void aml_qword_field(struct out *o, const char *buffer, uint8_t offset, const char *name)
+{
+	out_u8(o, 0x8f);
+	aml_path(o, buffer);
+	aml_int(o, offset);
+	aml_path(o, name);
+}
+
 void aml_io_region(struct out *o, const char *name, uint16_t port, uint8_t len)
 {
 	ext(o, 0x80);
@@ -198,19 +237,46 @@ void aml_io_region(struct out *o, const char *name, uint16_t port, uint8_t len)
 	aml_int(o, len);
 }
 
-size_t aml_field_bytes(struct out *o, const char *region)
+static size_t field(struct out *o, const char *region, uint8_t flags)
 {
 	size_t b;
 
 	ext(o, 0x81);
 	b = pkg_begin(o);
 	aml_path(o, region);
-	out_u8(o, 0x41); /* ByteAcc, NoLock, WriteAsZeros */
+	out_u8(o, flags);
 	return b;
 }
 
-void aml_field(struct out *o, const char *name, uint8_t bits)
+size_t aml_field_bytes(struct out *o, const char *region)
+{
+	return field(o, region, 0x41); /* ByteAcc, NoLock, WriteAsZeros */
+}
+
+size_t aml_field_dwords(struct out *o, const char *region)
+{
+	return field(o, region, 0x43); /* DWordAcc, NoLock, WriteAsZeros */
+}
+
+/* A PkgLength that counts bits and not itself (20.2.5.2). */
+static void field_len(struct out *o, uint16_t bits)
+{
+	if (bits < 64) {
+		out_u8(o, (uint8_t)bits);
+	} else {
+		out_u8(o, (uint8_t)(0x40 | (bits & 0xf)));
+		out_u8(o, (uint8_t)(bits >> 4));
+	}
+}
+
+void aml_field(struct out *o, const char *name, uint16_t bits)
 {
 	aml_path(o, name);
-	out_u8(o, bits); /* PkgLength of one byte, below 64 */
+	field_len(o, bits);
+}
+
+void aml_field_skip(struct out *o, uint16_t bits)
+{
+	out_u8(o, 0);
+	field_len(o, bits);
 }

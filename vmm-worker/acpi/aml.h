@@ -8,6 +8,7 @@ size_t aml_device(struct out *o, const char *name);
 size_t aml_method(struct out *o, const char *name, uint8_t n_args, bool serialized);
 size_t aml_package(struct out *o, uint8_t n_elements);
 size_t aml_if(struct out *o);                      /* then the predicate, then the body */
+size_t aml_while(struct out *o);                   /* the same */
 size_t aml_buffer(struct out *o, uint8_t n_bytes); /* then n_bytes raw bytes */
 void aml_end(struct out *o, size_t begin);
 
@@ -22,17 +23,26 @@ void aml_notify(struct out *o, const char *object, uint8_t value);
 void aml_and(struct out *o);            /* two operands follow, result is not stored */
 void aml_op(struct out *o, uint8_t op); /* a bare opcode: AML_LOCAL0, AML_STORE ... */
 void aml_equal(struct out *o);          /* two operands follow */
+void aml_less(struct out *o);           /* the same */
+void aml_mutex(struct out *o, const char *name);
+void aml_acquire(struct out *o, const char *mutex); /* waits for ever */
+void aml_release(struct out *o, const char *mutex);
+void aml_qword_field(struct out *o, const char *buffer, uint8_t offset, const char *name); /* eight bytes of a buffer */
 
 #define AML_LOCAL0 0x60
 #define AML_ARG0   0x68
-#define AML_STORE  0x70
+#define AML_STORE  0x70 /* source and target follow */
+#define AML_ADD    0x72 /* two operands and a target follow */
+#define AML_SUB    0x74 /* the same */
 #define AML_ZERO   0x00
 #define AML_ONE    0x01
 
-/* An I/O operation region and byte fields in it. */
+/* An I/O operation region and fields in it, in their order. */
 void aml_io_region(struct out *o, const char *name, uint16_t port, uint8_t len);
-size_t aml_field_bytes(struct out *o, const char *region); /* then aml_field per byte, then aml_end */
-void aml_field(struct out *o, const char *name, uint8_t bits);
+size_t aml_field_bytes(struct out *o, const char *region);  /* accessed by byte; then aml_field for each, then aml_end */
+size_t aml_field_dwords(struct out *o, const char *region); /* accessed by four bytes */
+void aml_field(struct out *o, const char *name, uint16_t bits); /* below 4096 */
+void aml_field_skip(struct out *o, uint16_t bits);
 
 /* Resource templates (6.4): begin, descriptors, end. */
 size_t aml_resources(struct out *o);

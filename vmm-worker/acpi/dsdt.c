@@ -130,8 +130,8 @@ static void rtc(struct out *o)
 	aml_end(o, dev);
 }
 
-/* 4.8.2.2.1.2: a control method power button. 5.6.9: the Generic Event Device that announces it. */
-static void power(struct out *o)
+/* 4.8.2.2.1.2: a control method power button. 5.6.9: the Generic Event Device that announces it, and memory slots. */
+static void power(struct out *o, bool has_dimms)
 {
 	size_t dev, crs, method, test, field;
 
@@ -162,6 +162,15 @@ static void power(struct out *o)
 	aml_op(o, AML_ZERO); /* no target */
 	aml_notify(o, "\\_SB.PWRB", 0x80);
 	aml_end(o, test);
+	if (has_dimms) {
+		test = aml_if(o);
+		aml_and(o);
+		aml_op(o, AML_LOCAL0);
+		aml_int(o, PLAT_GED_MEMORY);
+		aml_op(o, AML_ZERO);
+		aml_path(o, "\\_SB.MHPD.MSCN");
+		aml_end(o, test);
+	}
 	aml_end(o, method);
 	aml_end(o, dev);
 }
@@ -203,7 +212,8 @@ void acpi_dsdt(struct out *o, const struct acpi_machine *m)
 	if (m->has_serial)
 		serial(o);
 	rtc(o);
-	power(o);
+	acpi_dimms(o, m);
+	power(o, acpi_has_dimms(m));
 	epc(o, m->plan);
 	aml_end(o, scope);
 	table_end(o, start);

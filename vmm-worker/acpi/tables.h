@@ -10,3 +10,7 @@ void acpi_slit(struct out *o, const struct acpi_machine *m);
 void acpi_mcfg(struct out *o, const struct acpi_machine *m);
 void acpi_hmat(struct out *o, const struct acpi_machine *m);
 void acpi_dsdt(struct out *o, const struct acpi_machine *m);
+/* The part of the DSDT that is about memory slots; nothing without a window for them. true: there is one, and its _EVT is
+ * \_SB.MHPD.MSCN. dimm.c */
+bool acpi_has_dimms(const struct acpi_machine *m);
+void acpi_dimms(struct out *o, const struct acpi_machine *m);

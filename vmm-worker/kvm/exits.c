@@ -52,8 +52,8 @@ static void on_io(struct vcpu *v)
 	for (uint32_t i = 0; i < run->io.count; i++, data += run->io.size)
 		bus_access(&m->pio, run->io.port, data, run->io.size, run->io.direction == KVM_EXIT_IO_OUT);
 	request = m->power.request;
-	notify = m->serial.notify;
-	m->serial.notify = false;
+	notify = m->serial.notify || m->dimms.notify;
+	m->serial.notify = m->dimms.notify = false;
 	pthread_mutex_unlock(&m->dev_lock);
 	if (notify)
 		runctl_wake(&m->run);

@@ -32,7 +32,24 @@
 #define PLAT_PORT_SLEEP_CONTROL 0x600u /* ACPI 4.8.3.7: SLP_TYPx bits 2-4, SLP_EN bit 5 */
 #define PLAT_PORT_SLEEP_STATUS 0x601u
 #define PLAT_SLP_TYP_S5 5u
-#define PLAT_IRQ_GED 5u /* generic event device: power button and later memory hotplug */
+#define PLAT_IRQ_GED 5u /* generic event device: power button and memory slots */
 #define PLAT_PORT_GED 0x610u /* event register: reading gives the pending bits and clears them */
 #define PLAT_GED_POWER_BUTTON 0x01u
 #define PLAT_GED_MEMORY 0x02u
+
+/* The registers of the memory slots, in the manner of QEMU's: one slot is selected, the others are about it. Words of four bytes but
+ * for the status. There only if plain memory can grow by ACPI. */
+#define PLAT_PORT_DIMM 0xa00u
+#define PLAT_DIMM_LEN 0x1cu
+#define PLAT_DIMM_SELECT 0x00u    /* W: number of the slot */
+#define PLAT_DIMM_BASE 0x00u      /* R: guest-physical address, 8 bytes in two halves; so is the length. 0 for an empty slot */
+#define PLAT_DIMM_OST_EVENT 0x04u /* W: first argument of _OST */
+#define PLAT_DIMM_LENGTH 0x08u    /* R */
+#define PLAT_DIMM_OST_STATUS 0x08u /* W: second argument of _OST, which completes the report */
+#define PLAT_DIMM_NODE 0x10u      /* R: proximity domain */
+#define PLAT_DIMM_STATUS 0x14u    /* one byte. R: what the slot is. W: what shall happen */
+#define PLAT_DIMM_ENABLED 0x01u   /* R */
+#define PLAT_DIMM_INSERTED 0x02u  /* R: came, and was not seen yet. W: seen */
+#define PLAT_DIMM_REMOVE 0x04u    /* R: shall be ejected, which was not seen yet. W: seen */
+#define PLAT_DIMM_EJECT 0x08u     /* W: the guest lets go of it */
+#define PLAT_DIMM_NEXT 0x18u      /* R: selects the first slot with something unseen; its number, all ones if there is none */
