@@ -115,7 +115,7 @@ static bool settle(struct vm *vm, size_t zone, const struct wk_memory *m)
 	if (m->wanted > g->most)
 		return false;
 	if (m->wanted != g->wanted) {
-		g->wanted = m->wanted;
+		g->wanted = g->told = m->wanted;
 		allow(vm, zone);
 	}
 	g->most = g->wanted;

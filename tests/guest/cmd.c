@@ -300,6 +300,23 @@ static const char *cmd_drun(void)
 	return disk_run(rest);
 }
 
+static uint32_t ged_events; /* seen since they were asked for */
+
+static uint8_t ged_read(void)
+{
+	uint8_t v;
+
+	__asm__ volatile("inb %%dx, %%al" : "=a"(v) : "d"((uint16_t)PLAT_PORT_GED));
+	return v;
+}
+
+static const char *cmd_events(void)
+{
+	print("0x%x\n", ged_events);
+	ged_events = 0;
+	return NULL;
+}
+
 static const char *cmd_help(void);
 
 static const struct {
@@ -317,6 +334,7 @@ static const struct {
     {"poke", "GPA VALUE: 8 bytes", 2, cmd_poke},
     {"in", "PORT [SIZE]", 1, cmd_in},
     {"out", "PORT VALUE [SIZE]", 2, cmd_out},
+    {"events", "of the Generic Event Device, since last asked", 0, cmd_events},
     {"speed", "[GPA LEN]: overwrites", 0, cmd_speed},
     {"cpus", "", 0, cmd_cpus},
     {"cpuid", "LEAF SUBLEAF", 2, cmd_cpuid},
@@ -393,9 +411,13 @@ void cmd_loop(void)
 	print_flush();
 	for (;;) {
 		bsp_wake = 0;
-		if (power_pressed) {
-			print("\n# power button\n");
-			power_off();
+		if (ged_raised) {
+			ged_raised = 0;
+			ged_events |= ged_read();
+			if (ged_events & PLAT_GED_POWER_BUTTON) {
+				print("\n# power button\n");
+				power_off();
+			}
 		}
 		while (serial_getc(&c)) {
 			if (c != '\r' && c != '\n') {

@@ -12,7 +12,7 @@
 
 /* traps.S, start.S */
 extern uint64_t boot_info; /* guest-physical address of the start_info */
-extern volatile uint32_t bsp_wake, power_pressed, disk_irqs;
+extern volatile uint32_t bsp_wake, ged_raised, disk_irqs;
 extern uint8_t image_start[], image_end[], ap_trampoline[], ap_trampoline_end[];
 extern uint64_t pml4[512], pdpt[512];
 

@@ -110,7 +110,7 @@ irq_eoi:
 irq_spurious:
 	iretq
 irq_power:
-	movl $1, power_pressed
+	movl $1, ged_raised
 	jmp irq_wake_bsp
 
 irq_disk:
@@ -162,10 +162,10 @@ op_halt:
 	.balign 8
 op_table:
 	.quad op_idle, op_cpuid, op_rdmsr, op_wrmsr, op_flush, op_jump, op_triple, op_halt, op_irqs_on
-	.globl bsp_wake, power_pressed, disk_irqs
+	.globl bsp_wake, ged_raised, disk_irqs
 bsp_wake:
 	.long 0
-power_pressed:
+ged_raised:
 	.long 0
 disk_irqs:
 	.long 0
