@@ -227,7 +227,7 @@ static void call(struct out *o, const char *name, const char *to, uint32_t slot,
 	aml_end(o, b);
 }
 
-static void memory_device(struct out *o, uint32_t slot, const struct mem_plan *p)
+static void memory_device(struct out *o, uint32_t slot, const struct mem_plan *p, const struct plan_zone *z)
 {
 	char name[5];
 	size_t dev;
@@ -240,7 +240,7 @@ static void memory_device(struct out *o, uint32_t slot, const struct mem_plan *p
 	aml_int(o, slot);
 	if (p->n_nodes) {
 		aml_name(o, "_PXM");
-		aml_int(o, p->nodes[zone(p)->guest_node].guest_numa_id);
+		aml_int(o, p->nodes[z->guest_node].guest_numa_id);
 	}
 	call(o, "_STA", "MSTA", slot, 0, 0, true);
 	call(o, "_CRS", "MCRS", slot, 0, 0, true);
@@ -251,9 +251,10 @@ static void memory_device(struct out *o, uint32_t slot, const struct mem_plan *p
 
 void acpi_dimms(struct out *o, const struct acpi_machine *m)
 {
+	const struct plan_zone *z = zone(m->plan);
 	size_t dev, buf;
 
-	if (!acpi_has_dimms(m))
+	if (!z)
 		return;
 	dev = aml_device(o, "MHPD");
 	aml_name(o, "_HID");
@@ -272,6 +273,6 @@ void acpi_dimms(struct out *o, const struct acpi_machine *m)
 	notify(o);
 	scan(o);
 	for (uint32_t i = 0; i < LIM_DIMMS; i++)
-		memory_device(o, i, m->plan);
+		memory_device(o, i, m->plan, z);
 	aml_end(o, dev);
 }
