@@ -17,7 +17,8 @@
 #define PER_BYTES (WINDOW / GUEST_PAGE)
 
 /* move_pages only knows what this process has mapped. Enters into our page tables what is in the object, and only that: reading a
- * hole would fill it. Best effort: a page that the worker or a backend takes away meanwhile counts as absent. */
+ * hole would fill it, and undo what the guest's balloon has given back. Best effort: a page that the worker or a backend takes
+ * away between the two calls is made again, empty. */
 static void touch_resident(uint8_t *at, uint64_t len)
 {
 	unsigned char seen[PER_BYTES];
@@ -43,7 +44,7 @@ static int tally_window(const struct zone *z, uint64_t off, uint64_t len, bool c
 
 	if (at == MAP_FAILED)
 		return err_sys(e, -errno, "zone %s: cannot map it to count its pages", z->plan->id);
-	if (z->plan->backing == BACKING_MEMFD && off < z->plan->size)
+	if (z->plan->backing == BACKING_MEMFD)
 		touch_resident(at, len);
 	else if (complete)
 		madvise(at, len, MADV_POPULATE_READ);
