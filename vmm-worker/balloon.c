@@ -92,11 +92,9 @@ bool balloon_news(struct machine *m, uint64_t now, struct wk_balloon_state *ret,
 	if (!b->there)
 		return false;
 	pthread_mutex_lock(&m->dev_lock);
-	tell = b->dev.changed;
-	if (tell && b->dev.actual != b->dev.wanted && now < b->told_at + NEWS_MS) {
+	tell = b->dev.changed && now >= b->told_at + NEWS_MS;
+	if (b->dev.changed && !tell)
 		*ret_again = (int)NEWS_MS;
-		tell = false;
-	}
 	if (tell) {
 		b->dev.changed = false;
 		b->told_at = now;

@@ -26,6 +26,6 @@ bool balloon_request(struct machine *m, uint64_t bytes);
 /* How it stands. false: there is no balloon. */
 bool balloon_state(struct machine *m, struct wk_balloon_state *ret);
 
-/* The same if the broker should hear of it: at most every 50 ms while the guest is on its way. now: ms. *ret_again: as in
+/* The same if the broker should hear of it: at most every 50 ms, whatever the guest does. now: ms. *ret_again: as in
  * hotplug_news. */
 bool balloon_news(struct machine *m, uint64_t now, struct wk_balloon_state *ret, int *ret_again);

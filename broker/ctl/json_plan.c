@@ -84,6 +84,8 @@ static void add_zones(struct json_object *plan, const struct mem_plan *p, const 
 		json_add_bool(o, "reserve", z->reserve);
 		json_add_bool(o, "thp", z->thp);
 		json_add_bool(o, "mergeable", z->mergeable);
+		if (spec->balloon.given)
+			json_add_bool(o, "gives_back", plan_zone_gives(z));
 		json_add_str(o, "host_policy", policy_word(z->host_policy));
 		json_add_set(o, "host_nodes", &z->host_nodes);
 		json_add_set(o, "host_cpus", &z->host_cpus);
@@ -204,6 +206,19 @@ static void add_guest(struct json_object *plan, const struct mem_plan *p, const 
 	json_caches(plan, caches, node_caches(&perf, p, caches));
 }
 
+static void add_balloon(struct json_object *plan, const struct balloon_spec *b)
+{
+	struct json_object *o;
+
+	if (!b->given)
+		return;
+	o = json_object_new_object();
+	json_add_u64(o, "size", b->size);
+	json_add_bool(o, "deflate_on_oom", b->deflate_on_oom == TRI_ON);
+	json_add_bool(o, "free_page_reporting", b->free_page_reporting == TRI_ON);
+	json_object_object_add(plan, "balloon", o);
+}
+
 struct json_object *json_plan(const struct mem_plan *p, const struct vm_spec *spec)
 {
 	struct json_object *plan = json_object_new_object(), *a;
@@ -215,6 +230,7 @@ struct json_object *json_plan(const struct mem_plan *p, const struct vm_spec *sp
 	add_zones(plan, p, spec);
 	add_map(plan, p);
 	add_nodes(plan, p);
+	add_balloon(plan, &spec->balloon);
 	add_devices(plan, p, spec);
 	add_guest(plan, p, spec);
 	a = json_add_array(plan, "sgx_epc");

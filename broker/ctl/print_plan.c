@@ -100,6 +100,17 @@ static void print_map(const struct mem_plan *p)
 	table_print(&t, stdout);
 }
 
+static void print_balloon(const struct mem_plan *p, const struct balloon_spec *b)
+{
+	printf("  the guest gives up %s at its start%s%s; pages go back to the host from:", people_size(b->size).s,
+	       b->deflate_on_oom == TRI_ON ? ", takes some back when it is short of memory" : "",
+	       b->free_page_reporting == TRI_ON ? ", and reports free pages" : "");
+	for (size_t i = 0; i < p->n_zones; i++)
+		if (plan_zone_gives(&p->zones[i]))
+			printf(" %s", p->zones[i].id);
+	puts("");
+}
+
 static void print_zones(const struct mem_plan *p, const struct vm_spec *spec)
 {
 	struct table t = {.n_columns = 7, .right = 1u << 1 | 1u << 3};
@@ -128,6 +139,8 @@ static void print_zones(const struct mem_plan *p, const struct vm_spec *spec)
 	for (size_t i = 0; i < spec->n_zones; i++)
 		if (spec->zones[i].file)
 			printf("  %s is backed by %s\n", spec->zones[i].id, spec->zones[i].file);
+	if (spec->balloon.given)
+		print_balloon(p, &spec->balloon);
 }
 
 static void print_distances(const struct mem_plan *p)
