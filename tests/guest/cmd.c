@@ -317,6 +317,41 @@ static const char *cmd_events(void)
 	return NULL;
 }
 
+static const char *cmd_balloon(void)
+{
+	return balloon_print();
+}
+
+static const char *cmd_inflate(void)
+{
+	return balloon_pages(true, arg[0], arg[1], n_args > 2 ? arg[2] : 256);
+}
+
+static const char *cmd_deflate(void)
+{
+	return balloon_pages(false, arg[0], arg[1], n_args > 2 ? arg[2] : 256);
+}
+
+static const char *cmd_report(void)
+{
+	return balloon_report(arg[0], arg[1]);
+}
+
+static const char *cmd_bactual(void)
+{
+	return balloon_actual(arg[0]);
+}
+
+static const char *cmd_breset(void)
+{
+	return balloon_reset();
+}
+
+static const char *cmd_bstorm(void)
+{
+	return balloon_storm(arg[0], arg[1]);
+}
+
 static const char *cmd_help(void);
 
 static const struct {
@@ -362,6 +397,13 @@ static const struct {
     {"dverify", "SECTOR COUNT PATTERN", 3, cmd_dverify},
     {"dflush", "", 0, cmd_dflush},
     {"drun", "op= depth= size= requests= seconds= queues= irq= blocks= from= last=", 0, cmd_drun, true},
+    {"balloon", "", 0, cmd_balloon},
+    {"inflate", "GPA LEN [PAGES AT ONCE]", 2, cmd_inflate},
+    {"deflate", "GPA LEN [PAGES AT ONCE]", 2, cmd_deflate},
+    {"report", "GPA LEN: a free range", 2, cmd_report},
+    {"bactual", "PAGES: says that the balloon has so many", 1, cmd_bactual},
+    {"breset", "start the balloon's driver again", 0, cmd_breset},
+    {"bstorm", "GPA MS: requests without end", 2, cmd_bstorm},
     {"badmmio", "[GPA]: write and read where no device is", 0, cmd_badmmio},
 };
 

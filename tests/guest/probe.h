@@ -194,6 +194,13 @@ const char *disk_write(uint64_t sector, uint64_t count, uint64_t pattern);
 const char *disk_verify(uint64_t sector, uint64_t count, uint64_t pattern);
 const char *disk_flush(void);
 const char *disk_run(const char *words); /* NAME=VALUE ... */
+/* virtio_balloon.c; NULL or what is wrong */
+const char *balloon_print(void);
+const char *balloon_pages(bool inflate, uint64_t addr, uint64_t len, uint64_t at_once);
+const char *balloon_report(uint64_t addr, uint64_t len);
+const char *balloon_actual(uint64_t pages);
+const char *balloon_reset(void);
+const char *balloon_storm(uint64_t addr, uint64_t ms);
 
 /* main.c */
 __attribute__((noreturn)) void probe_main(void);
