@@ -182,7 +182,7 @@ void daemon_stop(struct daemon *d)
 	fd_cleanup(&d->input);
 	if (daemon_wait_end(d, 2000) == DAEMON_ALIVE) {
 		kill(d->child, SIGKILL);
-		waitpid(d->child, NULL, 0);
+		daemon_wait_end(d, d->ms);
 		d->child = 0;
 	}
 	remove_stale(d->path);

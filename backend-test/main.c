@@ -277,8 +277,14 @@ static void end_by_signal(int sig)
 	_exit(128 + sig); /* the daemon, if it is ours, ends with us (PR_SET_PDEATHSIG) */
 }
 
+static void wake_up(int sig)
+{
+	(void)sig;
+}
+
 int main(int argc, char **argv)
 {
+	const struct sigaction wake = {.sa_handler = wake_up}; /* without SA_RESTART: it ends what blocks (ring.c) */
 	struct run *r = &run;
 	unsigned count[N_VERDICTS] = {0};
 	int code = read_args(r, argc, argv);
@@ -288,6 +294,7 @@ int main(int argc, char **argv)
 	if (r->list)
 		return list(), EXIT_PASSED;
 	signal(SIGPIPE, SIG_IGN);
+	sigaction(SIGALRM, &wake, NULL);
 	signal(SIGTERM, end_by_signal);
 	signal(SIGINT, end_by_signal);
 	r->d.path = r->path;

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -116,11 +117,23 @@ uint16_t ring_used_idx(const struct ring *r)
 	return load(used(r) + 1);
 }
 
+/* The daemon has our eventfds and can take O_NONBLOCK off them, which belongs to the file: so a signal ends what blocks. Repeated, because the
+ * first may come too early. */
+static void interrupt_soon(bool on)
+{
+	struct itimerval t = {.it_interval = {.tv_usec = on ? 200000 : 0}, .it_value = {.tv_usec = on ? 200000 : 0}};
+
+	setitimer(ITIMER_REAL, &t, NULL);
+}
+
 void ring_kick(struct ring *r)
 {
 	uint64_t one = 1;
-	ssize_t n = write(r->kick, &one, sizeof(one));
+	ssize_t n;
 
+	interrupt_soon(true);
+	n = write(r->kick, &one, sizeof(one));
+	interrupt_soon(false);
 	(void)n; /* full: it is kicked already */
 }
 
@@ -128,8 +141,14 @@ bool ring_called(struct ring *r, int ms)
 {
 	struct pollfd p = {.fd = r->call, .events = POLLIN};
 	uint64_t v;
+	ssize_t n;
 
-	return poll(&p, 1, ms) == 1 && read(r->call, &v, sizeof(v)) == sizeof(v);
+	if (poll(&p, 1, ms) != 1)
+		return false;
+	interrupt_soon(true);
+	n = read(r->call, &v, sizeof(v));
+	interrupt_soon(false);
+	return n == sizeof(v);
 }
 
 static uint64_t ms_now(void)

@@ -1,5 +1,6 @@
 /* The driver's side of one split ring, written for this program alone: it can also be wrong on purpose. What the daemon writes
- * (used ring, avail_event) is copied once and checked. */
+ * (used ring, avail_event) is copied once and checked. Needs a handler for SIGALRM
+ * that does nothing (main.c). */
 #pragma once
 #include "memory.h"
 

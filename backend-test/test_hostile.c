@@ -252,14 +252,15 @@ static enum verdict changing(struct run *r)
 		struct buf b[REQUEST_BUFS];
 		uint16_t head = ring_add(ring, b, r->kind->request(&s, 0, b), 0);
 
-		ring_kick(ring);
-		/* Under the daemon's eyes: what it checked is no longer what it uses. */
-		for (unsigned k = 0; k < 2000; k++) {
+		/* Under the daemon's eyes: what it checked is no longer what it uses. The kick comes in the middle, in a good or a bad state. */
+		for (unsigned k = 0; k < 4000; k++) {
 			volatile struct vring_desc *d = &ring_desc(ring)[head];
 
 			d->addr = k % 2 ? 2 * GiB : OK_GPA;
 			d->len = k % 2 ? 0xffffffff : 16;
 			d->next = (uint16_t)(k % 3 ? RING_SIZE + 5 : (head + 1) % RING_SIZE);
+			if (k == 2000 + round)
+				ring_kick(ring);
 		}
 		ring_called(ring, 2);
 	}

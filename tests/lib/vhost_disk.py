@@ -451,6 +451,10 @@ class Device:
             if r.kick >= 0:
                 os.close(r.kick)
             r.kick, r.on = fd, False
+            if wrong('blocks') and fd >= 0:  # whoever writes has to wait for a reader, and there is none
+                os.set_blocking(fd, True)
+                os.write(fd, struct.pack('<Q', 2 ** 64 - 2))
+                r.kick = -1
             r.starts += 1
             if wrong('forgets_kick') and fd >= 0:
                 select.select([fd], [], [], 0)[0] and os.read(fd, 8)
