@@ -304,6 +304,7 @@ static bool greeted(struct vhost_dev *d)
 		return false;
 	}
 	d->greeted = true;
+	d->trying = false;
 	return true;
 }
 
@@ -313,7 +314,7 @@ static void went_down(struct vhost_dev *d)
 	d->drain = VHOST_BUSY;
 	if (d->greeted && d->plan->kind == DEVICE_NET)
 		virtio_config_changed(&d->v);
-	d->greeted = false;
+	d->greeted = d->trying = false;
 	if (!d->told_up && d->tell)
 		return;
 	d->losses++;
@@ -342,7 +343,7 @@ static bool sync_once(struct vhost_dev *d)
 
 	switch (before) {
 	case VU_DOWN:
-		if (d->told_up || d->stopping || d->greeted)
+		if (d->told_up || d->stopping || d->greeted || d->trying)
 			went_down(d);
 		return false;
 	case VU_GREETING:
@@ -447,6 +448,7 @@ void vhost_connect(struct vhost_dev *d, int sock, int request_sock, int request_
 	}
 	d->greeted = false;
 	vhost_memory_all(d);
+	d->trying = true;
 	vu_front_connect(&d->front, sock, request_sock, request_peer, vhost_now());
 }
 

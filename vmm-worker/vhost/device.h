@@ -37,6 +37,7 @@ struct vhost_dev {
 	bool direct[DEVICE_QUEUES_MAX]; /* call is an irqfd: interrupts go past this process */
 	uint64_t promised;              /* of the back-end's features: what the guest has been shown */
 	bool greeted;                   /* the present connection has been looked at */
+	bool trying;  /* a connection was given to it, and nobody has been told yet what became of that */
 	bool fresh;                     /* the driver has reset the device since it was started */
 	bool stopping;                  /* the driver waits for the end of its reset */
 	bool restart;                   /* stop and start again: rings were switched on or off */
