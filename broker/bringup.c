@@ -90,7 +90,7 @@ int vm_bring_up(struct vm *vm, bool start, struct err *e)
 	vm->has_end = vm->end_told = vm->reset = vm->drop_memory = false;
 	vm->fail = (struct err){0};
 	vm->granted = vm->ready = vm->acting = false;
-	vm->act_until = 0;
+	vm->act_until = vm->explain_by = 0;
 	vm_set_state(vm, VM_MEMORY);
 	r = open_kvm(vm->b, e);
 	if (r == 0)
@@ -100,6 +100,8 @@ int vm_bring_up(struct vm *vm, bool start, struct err *e)
 		if (r == 0)
 			r = send_plan(vm, e);
 	}
+	if (r == 0)
+		r = devices_begin(vm, e);
 	/* At once, so that its namespaces and its start overlap with the making of zones. */
 	if (r == 0)
 		r = spawn(&vm->worker, VM_WORKER_SETUP_MS, e);

@@ -21,11 +21,12 @@ struct vm;
 struct broker {
 	struct options opt;
 	struct loop loop;
-	struct spawner spawner;
+	struct spawner spawner, backends;
+	char no_backends[400]; /* why none can be started; "": they can */
 	struct ledger ledger;
 	struct closer closer;    /* of everything that clients and children sent */
 	struct host_facts facts; /* refreshed before every decision */
-	struct source listener, signals, exits;
+	struct source listener, signals, exits, backend_exits;
 	int kvm;            /* /dev/kvm, -1 while it cannot be opened */
 	int notify;         /* -1: nobody wants to know */
 	uint64_t accept_at; /* ms; 0, or nobody is let in before that */

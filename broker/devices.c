@@ -1,6 +1,7 @@
 #include "devices.h"
 
 #include "client.h"
+#include "granted.h"
 #include "log.h"
 #include "vm.h"
 
@@ -21,6 +22,18 @@
 
 #define WAIT_FIRST_MS 50u
 #define WAIT_LAST_MS  1000u
+#define EXPLAIN_MS    2000u /* from the end of a channel to the exit notice */
+
+static void fill_own(struct vm *vm, uint32_t index, const struct device_spec *d)
+{
+	struct backend *k = &vm->devices[index].own;
+
+	k->vm = vm;
+	k->index = index;
+	k->start.num_queues = vm->device_plans[index].n_queues;
+	k->start.flags = (d->readonly == TRI_ON ? BACKEND_READONLY : 0u) | (d->direct == TRI_ON ? BACKEND_DIRECT : 0u) |
+			 (d->discard == TRI_ON ? BACKEND_DISCARD : 0u) | (d->image_type == IMAGE_QCOW2 ? BACKEND_QCOW2 : 0u);
+}
 
 int devices_fill(struct vm *vm, const struct vm_spec *s, struct err *e)
 {
@@ -35,31 +48,44 @@ int devices_fill(struct vm *vm, const struct vm_spec *s, struct err *e)
 	g->devices = vm->device_plans;
 	g->n_devices = device_plan_build(s, &vm->plan, vm->device_plans);
 	for (size_t i = 0; i < LIM_DEVICES; i++)
-		vm->devices[i].connection = -1;
-	for (size_t i = 0, n = 0; i < s->n_devices; i++) {
-		if (!device_spec_vhost_user(&s->devices[i]))
+		vm->devices[i].connection = vm->devices[i].own.image = -1;
+	for (uint32_t i = 0, n = 0; i < s->n_devices; i++) {
+		const struct device_spec *d = &s->devices[i];
+
+		if (!device_spec_backend(d))
 			continue;
-		vm->devices[n].path = strdup(s->devices[i].socket);
-		if (!vm->devices[n++].path)
+		vm->devices[n].path = strdup(device_spec_own_backend(d) ? d->path : d->socket);
+		if (!vm->devices[n].path)
 			return err_set(e, -ENOMEM, "the broker is out of memory");
+		if (device_spec_own_backend(d))
+			fill_own(vm, n, d);
+		n++;
 	}
 	return device_plan_check(g->devices, g->n_devices, &vm->plan, e);
 }
 
 int devices_take(struct vm *vm, uint16_t index, int *fd, struct err *e)
 {
+	struct vm_device *d = &vm->devices[index];
+	int r;
+
 	/* In this version every device has a back-end: numbers of the spec are ours. */
-	if (index >= vm->grant.n_devices || vm->devices[index].connection >= 0)
-		return err_set(e, -EPROTO, "create: a connection came for a device that is not there");
-	vm->devices[index].connection = fd_take(fd);
-	return 0;
+	if (index >= vm->grant.n_devices || d->connection >= 0 || d->own.image >= 0)
+		return err_set(e, -EPROTO, "create: a connection or an image came for a device that is not there");
+	if (d->own.vm)
+		r = granted_disk(&vm->b->opt, *fd, vm->device_plans[index].id, d->own.start.flags & BACKEND_READONLY, e);
+	else
+		r = granted_console(*fd, e);
+	if (r == 0)
+		*(d->own.vm ? &d->own.image : &d->connection) = fd_take(fd);
+	return r;
 }
 
 int devices_check(const struct vm *vm, struct err *e)
 {
 	for (size_t i = 0; i < vm->grant.n_devices; i++)
-		if (vm->devices[i].connection < 0)
-			return err_set(e, -EPROTO, "create: the connection of device %s did not come with it",
+		if ((vm->devices[i].own.vm ? vm->devices[i].own.image : vm->devices[i].connection) < 0)
+			return err_set(e, -EPROTO, "create: the connection or image of device %s did not come with it",
 				       vm->device_plans[i].id);
 	return 0;
 }
@@ -68,6 +94,7 @@ void devices_free(struct vm *vm)
 {
 	for (size_t i = 0; vm->devices && i < LIM_DEVICES; i++) {
 		closer_close(&vm->b->closer, &vm->devices[i].connection, vm->owner);
+		closer_close(&vm->b->closer, &vm->devices[i].own.image, vm->owner);
 		free(vm->devices[i].path);
 	}
 	free(vm->devices);
@@ -138,6 +165,8 @@ static int serve_device(struct vm *vm, uint32_t index, struct err *e)
 	struct vm_device *d = &vm->devices[index];
 	int fd = fd_take(&d->connection), r;
 
+	if (fd < 0 && d->own.vm)
+		return backend_want(&d->own, e);
 	if (fd < 0)
 		fd = reconnect(vm, d->path, e);
 	if (fd < 0)
@@ -147,10 +176,9 @@ static int serve_device(struct vm *vm, uint32_t index, struct err *e)
 	return r;
 }
 
-void devices_grant(struct vm *vm)
+int devices_begin(struct vm *vm, struct err *e)
 {
-	struct err e = {0};
-
+	vm->next_device = 0;
 	for (uint32_t i = 0; i < vm->grant.n_devices; i++) {
 		struct vm_device *d = &vm->devices[i];
 
@@ -159,12 +187,74 @@ void devices_grant(struct vm *vm)
 		d->retry_at = 0;
 		d->wait_ms = WAIT_FIRST_MS;
 		d->text[0] = 0;
+		if (!d->own.vm)
+			continue;
+		closer_close(&vm->b->closer, &d->connection, vm->owner); /* of a life that ended before anybody used it */
+		if (backend_want(&d->own, e) < 0)
+			return err_wrap(e, "device %s", vm->device_plans[i].id);
+	}
+	return 0;
+}
+
+void devices_grant(struct vm *vm)
+{
+	struct err e = {0};
+
+	while (vm->granted && vm->next_device < vm->grant.n_devices) {
+		uint32_t i = vm->next_device;
+		struct vm_device *d = &vm->devices[i];
+
+		if (d->own.vm && d->connection < 0)
+			return; /* devices_connected goes on here */
 		if (serve_device(vm, i, &e) < 0) {
 			vm_fail(vm, e.code ? e.code : -EPIPE, "device %s: its back-end is not there: %s", vm->device_plans[i].id,
 				e.text);
 			return;
 		}
+		vm->next_device++;
 	}
+}
+
+void devices_connected(struct vm *vm, uint32_t index, int *fd)
+{
+	struct err e = {0};
+
+	if (vm->goal != GOAL_NONE)
+		return;
+	vm->devices[index].connection = fd_take(fd);
+	if (index >= vm->next_device)
+		devices_grant(vm);
+	else if (serve_device(vm, index, &e) < 0)
+		log_line("VM %s: device %s: %s", vm->name, vm->device_plans[index].id, e.text);
+}
+
+bool devices_end(struct vm *vm)
+{
+	bool all = true;
+
+	for (uint32_t i = 0; i < vm->grant.n_devices; i++)
+		if (vm->devices[i].own.vm && !backend_end(&vm->devices[i].own))
+			all = false;
+	return all;
+}
+
+bool devices_explain(struct vm *vm, int code, const char *text)
+{
+	for (uint32_t i = 0; i < vm->grant.n_devices; i++) {
+		struct backend *k = &vm->devices[i].own;
+		const char *words = k->vm ? backend_words(k) : "";
+
+		if (*words) {
+			vm_fail(vm, code, "device %s: its back-end says: %s", vm->device_plans[i].id, words);
+			return true;
+		}
+		if (k->vm && k->pid && k->over) {
+			err_set(&vm->unexplained, code, "%s", text);
+			vm->explain_by = now_ms() + EXPLAIN_MS;
+			return true;
+		}
+	}
+	return false;
 }
 
 static void note(struct vm *vm, uint32_t index, const char *text)
@@ -184,6 +274,12 @@ static void note(struct vm *vm, uint32_t index, const char *text)
 					 .text = d->text});
 }
 
+static void wait_longer(struct vm_device *d)
+{
+	d->retry_at = now_ms() + d->wait_ms;
+	d->wait_ms = d->wait_ms * 2 < WAIT_LAST_MS ? d->wait_ms * 2 : WAIT_LAST_MS;
+}
+
 bool devices_say(struct vm *vm, const struct wk_device_state *s)
 {
 	struct vm_device *d;
@@ -200,10 +296,21 @@ bool devices_say(struct vm *vm, const struct wk_device_state *s)
 		d->retry_at = 0;
 		d->wait_ms = WAIT_FIRST_MS;
 	} else if (!s->hopeless) {
-		d->retry_at = now_ms() + d->wait_ms;
-		d->wait_ms = d->wait_ms * 2 < WAIT_LAST_MS ? d->wait_ms * 2 : WAIT_LAST_MS;
+		wait_longer(d);
 	}
 	return true;
+}
+
+void devices_lost(struct vm *vm, uint32_t index, const char *text, bool known)
+{
+	struct vm_device *d = &vm->devices[index];
+
+	if (!vm->ready)
+		return vm_fail(vm, -EIO, "device %s: %s", vm->device_plans[index].id, text);
+	note(vm, index, text);
+	/* Otherwise the worker finds its connection at an end, and says so. */
+	if (!known)
+		wait_longer(d);
 }
 
 size_t devices_describe(const struct vm *vm, struct ctl_device_info *ret)
@@ -215,6 +322,9 @@ size_t devices_describe(const struct vm *vm, struct ctl_device_info *ret)
 						  .socket = d->path,
 						  .up = d->up && vm->worker.pid,
 						  .losses = d->losses,
+						  .own = d->own.vm,
+						  .pid = d->own.pid,
+						  .restarts = d->own.starts ? d->own.starts - 1 : 0,
 						  .text = d->text[0] ? d->text : NULL};
 	}
 	return vm->grant.n_devices;
@@ -222,10 +332,16 @@ size_t devices_describe(const struct vm *vm, struct ctl_device_info *ret)
 
 void devices_tick(struct vm *vm, uint64_t now, uint64_t *next)
 {
+	if (vm->explain_by && vm->explain_by <= now)
+		return vm_fail(vm, vm->unexplained.code, "%s", vm->unexplained.text);
+	if (vm->explain_by && vm->explain_by < *next)
+		*next = vm->explain_by;
 	for (uint32_t i = 0; i < vm->grant.n_devices; i++) {
 		struct vm_device *d = &vm->devices[i];
 		struct err e = {0};
 
+		if (d->own.vm)
+			backend_tick(&d->own, now, next);
 		if (!d->retry_at || vm->goal != GOAL_NONE || !vm->ready)
 			continue;
 		if (d->retry_at <= now) {
@@ -236,8 +352,7 @@ void devices_tick(struct vm *vm, uint64_t now, uint64_t *next)
 
 				snprintf(text, sizeof(text), "its back-end is gone; waiting for it: %.150s", e.text);
 				note(vm, i, text);
-				d->retry_at = now + d->wait_ms;
-				d->wait_ms = d->wait_ms * 2 < WAIT_LAST_MS ? d->wait_ms * 2 : WAIT_LAST_MS;
+				wait_longer(d);
 			}
 		}
 		if (d->retry_at && d->retry_at < *next)

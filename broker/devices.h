@@ -1,17 +1,21 @@
 /* Connections of a VM's devices to their back-ends. The first one of each is made by the client with its own rights and comes
  * with create; later ones are made here, by the name that the client gave, where that gives nobody more than he has anyway: for
- * VMs of root's and of the broker's own user, and otherwise for sockets that belong to the VM's owner. */
+ * VMs of root's and of the broker's own user, and otherwise for sockets that belong to the VM's owner. Connections of back-ends
+ * that the broker starts itself come from those (backends.h). */
 #pragma once
 #include "bulkhead/err.h"
 #include "model/limits.h"
 #include "wire/worker.h"
 
+#include "backends.h"
+
 struct broker;
 struct vm;
 
 struct vm_device {
-	char *path;     /* of the back-end's socket */
-	int connection; /* the client's, until the worker has it; -1 */
+	char *path;         /* of the back-end's socket, or of the image, for people */
+	int connection;     /* until the worker has it; -1 */
+	struct backend own; /* ours to start */
 	bool up, hopeless;
 	uint64_t losses;
 	uint64_t retry_at; /* ms; 0: not needed */
@@ -23,13 +27,24 @@ struct ctl_device_info;
 
 /* From a spec; connections come by devices_take. */
 int devices_fill(struct vm *vm, const struct vm_spec *s, struct err *e);
-/* fd stays the caller's on failure. index: of the device in the spec. */
+/* A connection, or the image for a back-end of ours. fd stays the caller's on failure. index: of the device in the spec. */
 int devices_take(struct vm *vm, uint16_t index, int *fd, struct err *e);
 int devices_check(const struct vm *vm, struct err *e);
 void devices_free(struct vm *vm);
 
-/* After the grant: a connection for each. A failure is told and takes the VM down. */
+/* Before the worker: back-ends of ours are started, so that they come up at the same time. */
+int devices_begin(struct vm *vm, struct err *e);
+/* After the grant: a connection for each, in their order. A failure is told and takes the VM down. */
 void devices_grant(struct vm *vm);
+/* A back-end of ours has made its connection. */
+void devices_connected(struct vm *vm, uint32_t index, int *fd);
+/* A back-end of ours has ended, or could not be started. known: the worker had its connection, and tells what becomes of that. */
+void devices_lost(struct vm *vm, uint32_t index, const char *text, bool known);
+/* Back-ends of ours are to end. true: none is left; otherwise vm_step follows. */
+bool devices_end(struct vm *vm);
+/* The worker could not be built. true: because a back-end of ours went away; the VM fails with what that says of itself, now or
+ * when its exit notice comes. */
+bool devices_explain(struct vm *vm, int code, const char *text);
 /* false: the worker speaks of a device that does not exist. */
 bool devices_say(struct vm *vm, const struct wk_device_state *s);
 /* What info tells; ret has room for LIM_DEVICES. Strings are the VM's. */

@@ -133,6 +133,26 @@ int granted_zone_file(const struct options *o, int fd, const struct plan_zone *z
 	return check_place(o, &l, what, e);
 }
 
+int granted_disk(const struct options *o, int fd, const char *id, bool readonly, struct err *e)
+{
+	char what[LIM_ID + 24];
+	struct looked_at l;
+	int r;
+
+	snprintf(what, sizeof(what), "device %s: image", id);
+	r = look_at(fd, what, &l, e);
+	if (r < 0)
+		return r;
+	if (!S_ISREG(l.st.st_mode))
+		return err_set(e, -EINVAL, "%s %.400s: a regular file is needed", what, l.path);
+	if (l.mode != (readonly ? O_RDONLY : O_RDWR) || (l.flags & (O_APPEND | O_SYNC)))
+		return err_set(e, -EBADF, "%s %.400s: it must be open for reading%s, and not for appending", what, l.path,
+			       readonly ? " only" : " and writing");
+	if (l.st.st_size <= 0)
+		return err_set(e, -EINVAL, "%s %.400s is empty", what, l.path);
+	return check_place(o, &l, what, e);
+}
+
 int granted_output(const struct options *o, int fd, const char *what, struct err *e)
 {
 	struct looked_at l;

@@ -9,5 +9,7 @@ int granted_image(const struct options *o, int fd, const char *what, struct err 
 int granted_zone_file(const struct options *o, int fd, const struct plan_zone *z, struct err *e);
 /* Where --serial file= and --console file= go: a regular file opened for appending only. */
 int granted_output(const struct options *o, int fd, const char *what, struct err *e);
+/* A disk's image, for a back-end of the broker's. */
+int granted_disk(const struct options *o, int fd, const char *id, bool readonly, struct err *e);
 /* The terminal: one end of a Unix stream socket. */
 int granted_console(int fd, struct err *e);

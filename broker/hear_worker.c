@@ -107,6 +107,8 @@ static void worker_says(struct vm *vm, const struct wk_msg *wk)
 		vm->worker.until = now_ms() + VM_STOP_MS;
 		if (vm->ready)
 			return helper_out_of_turn(&vm->worker, "failed to start after it had started");
+		if (devices_explain(vm, wk->u.failed.code, wk->u.failed.text)) /* it has only seen that a back-end went away */
+			return;
 		return vm_fail(vm, wk->u.failed.code, "%s", wk->u.failed.text);
 	case WK_ENDED:
 		if (!vm->granted)

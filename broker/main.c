@@ -123,7 +123,11 @@ static int open_own(struct broker *b, int systemds, struct err *e)
 	if (fd < 0)
 		return err_sys(e, -errno, "signalfd");
 	r = loop_add(&b->loop, &b->signals, fd, EPOLLIN, on_signal, e);
-	return r < 0 ? r : loop_add(&b->loop, &b->exits, b->spawner.exits, EPOLLIN, supervise_exits, e);
+	if (r == 0)
+		r = loop_add(&b->loop, &b->exits, b->spawner.exits, EPOLLIN, supervise_exits, e);
+	if (r == 0 && !b->no_backends[0])
+		r = loop_add(&b->loop, &b->backend_exits, b->backends.exits, EPOLLIN, backend_exits, e);
+	return r;
 }
 
 static int give_up_rights(struct broker *b, struct err *e)
@@ -209,6 +213,8 @@ static int run(struct broker *b)
 		log_line("%u VMs did not end in time: they are killed with the spawner", b->n_vms);
 	if (b->bound)
 		unlink(b->opt.socket);
+	if (!b->no_backends[0])
+		spawner_end(&b->backends);
 	spawner_end(&b->spawner);
 	return b->failed || b->n_vms ? EXIT_FAILURE : EXIT_SUCCESS;
 }
@@ -217,6 +223,18 @@ static int die(const char *what, const struct err *e)
 {
 	log_line("%s%s", what, e->text);
 	return EXIT_FAILURE;
+}
+
+/* Where there are no back-ends there are still machines without any. */
+static void start_backend_spawner(struct broker *b)
+{
+	struct err e = {0};
+
+	if (b->opt.private_fd && !b->opt.backends)
+		err_set(&e, -ENOTSUP, "this private broker was started without --backends");
+	else
+		spawner_start(&b->backends, SPAWN_BACKENDS, &e);
+	snprintf(b->no_backends, sizeof(b->no_backends), "%.*s", (int)sizeof(b->no_backends) - 1, e.text);
 }
 
 int main(int argc, char **argv)
@@ -236,8 +254,9 @@ int main(int argc, char **argv)
 		return die("", &e);
 	if (close_strangers(b.opt.private_fd || systemds >= 0) < 0)
 		return die("cannot close what it was started with", &e);
-	if (spawner_start(&b.spawner, &e) < 0) /* from here on processes are made by somebody else */
+	if (spawner_start(&b.spawner, SPAWN_VMS, &e) < 0) /* from here on processes are made by somebody else */
 		return die("", &e);
+	start_backend_spawner(&b);
 	raise_descriptor_limit();
 	if (open_own(&b, systemds, &e) < 0)
 		return die("", &e);
@@ -252,6 +271,8 @@ int main(int argc, char **argv)
 	}
 	if (!b.opt.private_fd && strcmp(spawner_isolation_text(&b.spawner), "full") != 0)
 		log_line("isolation of VMs: %s", spawner_isolation_text(&b.spawner));
+	if (!b.opt.private_fd && b.no_backends[0])
+		log_line("no back-end can be started here: %s", b.no_backends);
 	notify_say(b.notify, "READY=1");
 	return run(&b);
 }

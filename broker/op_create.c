@@ -78,9 +78,7 @@ static int take_fds(struct vm *vm, const struct ctl_request *q, struct chan_msg 
 			to = index == 0 ? &vm->serial_file : &vm->console_file;
 			r = granted_output(o, fd, index == 0 ? "--serial file" : "--console file", e);
 		} else if (role == FD_ROLE_DEVICE) {
-			r = granted_console(fd, e);
-			if (r == 0)
-				r = devices_take(vm, index, &m->fds[i], e);
+			r = devices_take(vm, index, &m->fds[i], e);
 			if (r < 0)
 				return r;
 			continue;

@@ -23,6 +23,7 @@ static const char usage[] =
     "  --max-vms N               at the same time [default: 256, which is the most]\n"
     "  --max-vms-per-user N      for users other than root [default: 16]\n"
     "  --private                 serve one client on descriptor 3 and end with it\n"
+    "  --backends                with --private: be ready to start back-ends of devices\n"
     "  --version, --help\n";
 
 static int number(const char *option, const char *text, int base, unsigned long max, unsigned long *ret, struct err *e)
@@ -60,6 +61,7 @@ int options_parse(int argc, char **argv, struct options *ret, struct err *e)
 	    {"max-vms", required_argument, NULL, 'n'},
 	    {"max-vms-per-user", required_argument, NULL, 'u'},
 	    {"private", no_argument, NULL, 'p'},
+	    {"backends", no_argument, NULL, 'b'},
 	    {"version", no_argument, NULL, 'v'},
 	    {"help", no_argument, NULL, 'h'},
 	    {0},
@@ -107,6 +109,9 @@ int options_parse(int argc, char **argv, struct options *ret, struct err *e)
 			break;
 		case 'p':
 			o.private_fd = true;
+			break;
+		case 'b':
+			o.backends = true;
 			break;
 		case 'v':
 			puts("bulkhead-broker " BULKHEAD_VERSION);

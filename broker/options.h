@@ -14,6 +14,7 @@ struct options {
 	gid_t group; /* of the socket; (gid_t)-1: as it comes */
 	mode_t mode;
 	bool private_fd; /* one client, on descriptor 3 */
+	bool backends;   /* a private broker's client will want some started; others are always ready to */
 	const char *kvm;
 	const char *vepc; /* the device that gives guests SGX EPC */
 	bool vepc_named;  /* by --dev-sgx-vepc: a regular file may stand in for it */

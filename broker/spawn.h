@@ -1,6 +1,7 @@
 /* The broker's side of the spawner, a child process that the broker forks before it does anything else. The spawner is the only
- * place that makes processes; all it ever reads is fixed-size requests from the broker. See spawner/ and policy/README.md.
- * Broker thread only. */
+ * place that makes processes; all it ever reads is fixed-size requests from the broker. There are two of them: back-ends are
+ * other people's programs, and what those need is in no root and no filter of a memsrv or a worker. See spawner/ and
+ * policy/README.md. Broker thread only. */
 #pragma once
 #include "bulkhead/err.h"
 #include "model/limits.h"
@@ -11,13 +12,29 @@
 enum child_kind {
 	CHILD_MEMSRV,
 	CHILD_WORKER,
+	CHILD_BACKEND,
 };
-#define CHILD_KINDS 2u
+#define CHILD_KINDS 3u
+
+/* Which spawner. */
+enum spawn_family {
+	SPAWN_VMS,      /* memsrvs and workers */
+	SPAWN_BACKENDS, /* back-ends of devices */
+};
 
 #define SPAWN_UID_BASE RIGHTS_UID_BASE
 #define SPAWN_SLOTS    LIM_VMS /* slots 0 .. SPAWN_SLOTS - 1; uid = gid = base + 2 * slot + kind */
+/* A back-end's slot is its VM's, times LIM_DEVICES, plus the number of its device. */
+#define SPAWN_BACKEND_UID_BASE (SPAWN_UID_BASE + 0x10000u)
+#define SPAWN_BACKEND_SLOTS    (LIM_VMS * LIM_DEVICES)
+
+static inline uint32_t spawn_slots(enum child_kind kind)
+{
+	return kind == CHILD_BACKEND ? SPAWN_BACKEND_SLOTS : SPAWN_SLOTS;
+}
 
 struct spawner {
+	enum spawn_family family;
 	int requests; /* SEQPACKET to the spawner */
 	int exits;    /* SEQPACKET from the spawner, non-blocking: for the event loop */
 	pid_t pid;
@@ -27,7 +44,7 @@ struct spawner {
 /* Starts the spawner: call before any other descriptor, thread or signal handler exists. The programs are looked for beside the
  * broker's own (directory of /proc/self/exe). The caller still has all its rights; it gives them away after this
  * (lockdown_enter). Costs one fork; waits until the spawner is ready and sandboxed. */
-int spawner_start(struct spawner *ret, struct err *e);
+int spawner_start(struct spawner *ret, enum spawn_family family, struct err *e);
 
 struct child {
 	pid_t pid;   /* as the broker sees it */

@@ -54,6 +54,8 @@ static void worker_gone(struct vm *vm, const char *how, bool expected)
 	}
 	if (vm->goal != GOAL_NONE)
 		return vm_step(vm);
+	if (vm->explain_by)
+		return;
 	vm_set_end(vm, END_WORKER_DIED, "the VM's worker %s", how);
 	vm_take_down(vm, GOAL_STOPPED);
 }

@@ -94,7 +94,10 @@ void vm_step(struct vm *vm)
 	helper_end(&vm->worker);
 	if (memory_goes)
 		helper_end(&vm->memsrv);
-	if (vm->worker.pid || (memory_goes && vm->memsrv.pid))
+	if (vm->worker.pid)
+		return;
+	/* The guest has nothing under way any more. */
+	if (!devices_end(vm) || (memory_goes && vm->memsrv.pid))
 		return;
 	if (memory_goes)
 		release_memory(vm);
@@ -121,6 +124,7 @@ void vm_fail(struct vm *vm, int code, const char *fmt, ...)
 	char text[ERR_TEXT_MAX];
 	va_list ap;
 
+	vm->explain_by = 0;
 	if (!vm->fail.code && !vm->has_end) {
 		va_start(ap, fmt);
 		vsnprintf(text, sizeof(text), fmt, ap);

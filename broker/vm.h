@@ -43,6 +43,7 @@ struct vm {
 	struct node_perf *perf; /* NULL: not described */
 	struct device_plan *device_plans; /* NULL: no devices */
 	struct vm_device *devices;
+	uint32_t next_device; /* of this worker: whose connection it gets next, in their order */
 	int kernel, initramfs, console, serial_file, console_file;
 	int zone_files[LIM_ZONES]; /* a client's files; -1: none */
 	int zones[LIM_ZONES];      /* memsrv's objects; -1: none */
@@ -63,6 +64,9 @@ struct vm {
 	bool has_end, end_told;
 	struct end_report end;
 	struct err fail; /* why it could not be brought up */
+	/* The same, while a better reason may still come, until explain_by (ms; 0: nothing is waited for). */
+	struct err unexplained;
+	uint64_t explain_by;
 	/* A boot, pause or resume that the worker was asked for: waited for until act_until (ms), still expected after that. */
 	bool acting, act_running;
 	uint64_t act_until;

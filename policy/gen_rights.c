@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_PROCESSES 8u
+#define MAX_PROCESSES 12u
 #define MAX_LIMITS    16u
 #define MAX_FILTERS   8u
 
@@ -17,7 +17,7 @@ struct limit {
 };
 
 struct entry {
-	char name[24];
+	char name[48];
 	bool slot;
 	bool fds_any;
 	uint64_t caps, namespaces, fds;

@@ -154,6 +154,33 @@ static void check_output(const char *option, uint16_t index, const char *path, s
 		keep(f, &w, &fd, ds);
 }
 
+/* The image that a back-end of the broker's will work on. It stays open for as long as the VM is there. */
+static void check_disk_image(const struct device_spec *d, uint16_t index, struct opened_files *f, struct diags *ds)
+{
+	bool readonly = d->readonly == TRI_ON, raw = d->image_type == IMAGE_RAW;
+	struct wanted w = {
+	    .option = "--disk", .path = d->path, .role = FD_ROLE_DEVICE, .index = index, .flags = readonly ? O_RDONLY : O_RDWR};
+	int fd CLEANUP(fd_cleanup) = -1;
+	struct stat st;
+
+	txt_set(&w.text, "path=%s", d->path);
+	fd = open_regular(&w, &st, ds);
+	if (fd < 0)
+		return;
+	if (st.st_size == 0) {
+		diag_add(ds, DIAG_ERROR, w.option, w.text.s, "name an image, or make it one: truncate -s SIZE",
+			 "the image is empty");
+	} else if (raw && st.st_size % 512) {
+		struct txt remedy;
+
+		txt_set(&remedy, "truncate -s %%512 %s, or image_type=qcow2 if it is that", d->path);
+		diag_add(ds, DIAG_ERROR, w.option, w.text.s, remedy.s,
+			 "the image has %lld bytes, and a raw disk has whole sectors of 512", (long long)st.st_size);
+	} else {
+		keep(f, &w, &fd, ds);
+	}
+}
+
 /* The back-end is reached with the caller's rights, once; a full queue of connections is a back-end that does not work. */
 static void connect_backend(const struct device_spec *d, uint16_t index, struct opened_files *f, struct diags *ds)
 {
@@ -204,9 +231,14 @@ int check_files(const struct vm_spec *spec, struct opened_files *ret, struct dia
 		check_output("--serial", 0, spec->serial_file, ret, ds);
 	if (spec->console == SERIAL_FILE && spec->console_file)
 		check_output("--console", 1, spec->console_file, ret, ds);
-	for (size_t i = 0; ret && i < spec->n_devices && i < LIM_DEVICES; i++)
-		if (device_spec_vhost_user(&spec->devices[i]) && spec->devices[i].socket && *spec->devices[i].socket)
-			connect_backend(&spec->devices[i], (uint16_t)i, ret, ds);
+	for (size_t i = 0; ret && i < spec->n_devices && i < LIM_DEVICES; i++) {
+		const struct device_spec *d = &spec->devices[i];
+
+		if (device_spec_vhost_user(d) && d->socket && *d->socket)
+			connect_backend(d, (uint16_t)i, ret, ds);
+		if (device_spec_own_backend(d) && d->path && *d->path)
+			check_disk_image(d, (uint16_t)i, ret, ds);
+	}
 	if (ds->n_errors == before)
 		return 0;
 	if (ret)

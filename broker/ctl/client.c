@@ -75,10 +75,10 @@ int ctl_program_path(const char *name, char *buf, size_t cap, struct err *e)
 	return 0;
 }
 
-int ctl_connect_private(struct ctl_conn *ret, struct err *e)
+int ctl_connect_private(struct ctl_conn *ret, bool backends, struct err *e)
 {
 	char path[2 * LIM_PATH];
-	char *argv[] = {(char[]){"bulkhead-broker"}, (char[]){"--private"}, NULL};
+	char *argv[] = {(char[]){"bulkhead-broker"}, (char[]){"--private"}, backends ? (char[]){"--backends"} : NULL, NULL};
 	int pair[2];
 	pid_t pid;
 	int rc;

@@ -22,7 +22,7 @@ const char *ctl_socket_path(const char *flag);
 int ctl_connect(const char *path, struct ctl_conn *ret, struct err *e);
 
 /* Starts a broker of our own that serves this connection only and ends with it. */
-int ctl_connect_private(struct ctl_conn *ret, struct err *e);
+int ctl_connect_private(struct ctl_conn *ret, bool backends, struct err *e);
 
 /* prefix/bin/bulkhead -> prefix/libexec/bulkhead/NAME: relative, so that an installed tree can be moved. */
 int ctl_program_path(const char *name, char *buf, size_t cap, struct err *e);

@@ -162,6 +162,14 @@ failed:
 	return EXIT_REFUSED;
 }
 
+static bool wants_backends(const struct vm_spec *s)
+{
+	for (size_t i = 0; i < s->n_devices; i++)
+		if (device_spec_own_backend(&s->devices[i]))
+			return true;
+	return false;
+}
+
 static int connect_broker(const char *verb, const struct run_args *a, bool run, struct ctl_conn *c)
 {
 	const char *path = ctl_socket_path(a->socket);
@@ -176,7 +184,7 @@ static int connect_broker(const char *verb, const struct run_args *a, bool run, 
 		if (!run || a->socket || getenv("BULKHEAD_SOCKET"))
 			return no_broker(verb, path, rc, &e);
 	}
-	rc = ctl_connect_private(c, &e);
+	rc = ctl_connect_private(c, wants_backends(a->vm.spec), &e);
 	if (rc < 0) {
 		fprintf(stderr, "bulkhead %s: %s\n", verb, e.text);
 		return EXIT_NO_BROKER;

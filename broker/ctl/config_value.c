@@ -286,6 +286,7 @@ bool value_from_json(struct parse *p, const struct key *k, void *obj, json_objec
 		ok = json_nodeset(p, v, LIM_HOST_NODES, "host node", at);
 		break;
 	case V_METHOD:
+	case V_IMAGE_TYPE:
 	case V_POLICY:
 	case V_RESTORE_MODE:
 		return json_word(p, k, obj, v);

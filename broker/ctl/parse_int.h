@@ -17,6 +17,7 @@ enum value_type {
 	V_HOST_NODE,  /* struct nodeset with one member; aux: bool "given" */
 	V_HOST_NODES, /* struct nodeset; aux: bool "given" */
 	V_METHOD,
+	V_IMAGE_TYPE,
 	V_POLICY,
 	V_DISTANCES,    /* struct distance_spec *; aux: size_t count */
 	V_PERF,         /* struct perf_list as a whole */

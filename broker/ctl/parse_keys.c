@@ -88,6 +88,8 @@ static const struct key disk[] = {
     {"path", NULL, V_STRING, AT(struct device_spec, path), NO_AUX, true},
     {"readonly", NULL, V_TRI, AT(struct device_spec, readonly), NO_AUX},
     {"direct", NULL, V_TRI, AT(struct device_spec, direct), NO_AUX},
+    {"discard", NULL, V_TRI, AT(struct device_spec, discard), NO_AUX},
+    {"image_type", NULL, V_IMAGE_TYPE, AT(struct device_spec, image_type), NO_AUX},
     {"vhost_user", NULL, V_TRI, AT(struct device_spec, vhost_user), NO_AUX},
     {"socket", "vhost_socket", V_STRING, AT(struct device_spec, socket), NO_AUX},
     BACKEND_KEYS,

@@ -27,6 +27,8 @@ const char *value_wants(enum value_type type)
 		return "the number of one host node";
 	case V_METHOD:
 		return "acpi or virtio-mem";
+	case V_IMAGE_TYPE:
+		return "raw or qcow2";
 	case V_POLICY:
 		return "bind, preferred, interleave or local";
 	case V_DISTANCES:
@@ -146,6 +148,17 @@ static bool read_method(struct parse *p, const char *text, enum hotplug_method *
 	return true;
 }
 
+static bool read_image_type(struct parse *p, const char *text, enum image_type *ret)
+{
+	if (strcasecmp(text, "raw") == 0)
+		*ret = IMAGE_RAW;
+	else if (strcasecmp(text, "qcow2") == 0)
+		*ret = IMAGE_QCOW2;
+	else
+		return wrong(p, text, "is no type of image that can be served");
+	return true;
+}
+
 static bool read_mode(struct parse *p, const char *text, enum restore_mode *ret)
 {
 	if (strcasecmp(text, "copy") == 0)
@@ -220,6 +233,8 @@ bool value_from_text(struct parse *p, const struct key *k, void *obj, const char
 		break;
 	case V_METHOD:
 		return read_method(p, text, at);
+	case V_IMAGE_TYPE:
+		return read_image_type(p, text, at);
 	case V_POLICY:
 		return policy_from_text(text, at) || wrong(p, text, "is no policy");
 	case V_DISTANCES:

@@ -69,9 +69,12 @@ void print_info(const struct ctl_vm_info *v)
 	for (size_t i = 0; i < v->n_devices; i++) {
 		const struct ctl_device_info *d = &v->devices[i];
 
-		printf("  %-16s back-end %s at %s, lost %" PRIu64 " time%s%s%s\n", d->id, d->up ? "connected" : "gone",
-		       d->socket ? d->socket : "?", d->losses, d->losses == 1 ? "" : "s", d->text ? ": " : "",
-		       d->text ? d->text : "");
+		printf("  %-16s back-end %s %s %s, lost %" PRIu64 " time%s", d->id, d->up ? "connected" : "gone",
+		       d->own ? "on" : "at", d->socket ? d->socket : "?", d->losses, d->losses == 1 ? "" : "s");
+		if (d->own)
+			printf(", process %" PRId32 ", started again %" PRIu64 " time%s", d->pid, d->restarts,
+			       d->restarts == 1 ? "" : "s");
+		printf("%s%s\n", d->text ? ": " : "", d->text ? d->text : "");
 	}
 	if (v->n_epc)
 		puts("SGX EPC sections:");
@@ -223,7 +226,11 @@ struct json_object *json_vm(const struct ctl_vm_info *v)
 			struct json_object *d = json_append_object(devices);
 
 			json_add_str(d, "id", v->devices[i].id);
-			json_add_str(d, "socket", v->devices[i].socket);
+			json_add_str(d, v->devices[i].own ? "path" : "socket", v->devices[i].socket);
+			if (v->devices[i].own) {
+				json_add_u64(d, "pid", (uint64_t)v->devices[i].pid);
+				json_add_u64(d, "restarts", v->devices[i].restarts);
+			}
 			json_add_bool(d, "connected", v->devices[i].up);
 			json_add_u64(d, "losses", v->devices[i].losses);
 			json_add_str(d, "text", v->devices[i].text);

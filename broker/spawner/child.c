@@ -95,8 +95,8 @@ static int wait_for_map(const struct spawner_self *s, uint32_t number)
 	const struct timespec limit = {.tv_sec = MAP_WAIT_SECONDS};
 	uint32_t now;
 
-	/* Maps are written in the order of the numbers, so a later one means that ours is there too: the next child may have been made
-	 * before this one came to look. */
+	/* Maps are written in the order of the numbers, so a later one means that ours is there too: the next child may have been
+	 * made before this one came to look. */
 	while ((int32_t)((now = atomic_load(&s->shared->mapped)) - number) < 0)
 		if (syscall(SYS_futex, &s->shared->mapped, FUTEX_WAIT, now, &limit, NULL, 0) < 0 && errno == ETIMEDOUT)
 			return -ETIMEDOUT;
@@ -203,7 +203,9 @@ void spawner_child(const struct spawner_self *s, enum child_kind kind, uint32_t 
 {
 	const struct setup u = {
 	    .s = s,
-	    .rights = kind == CHILD_WORKER ? PROCESS_WORKER : PROCESS_MEMSRV,
+	    .rights = kind == CHILD_WORKER    ? PROCESS_WORKER
+		      : kind == CHILD_BACKEND ? PROCESS_BACKEND
+					      : PROCESS_MEMSRV,
 	    .id = spawner_child_id(kind, slot),
 	    .number = number,
 	    .channel = channel,
@@ -214,8 +216,8 @@ void spawner_child(const struct spawner_self *s, enum child_kind kind, uint32_t 
 		int r = do_step(&u, step);
 
 		if (r < 0) {
-			s->shared->failure[slot][kind].error = -r;
-			s->shared->failure[slot][kind].step = step;
+			s->shared->failure[spawner_seat(kind, slot)].error = -r;
+			s->shared->failure[spawner_seat(kind, slot)].step = step;
 			break;
 		}
 	}

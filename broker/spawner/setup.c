@@ -58,45 +58,56 @@ static int enter_userns(const struct spawner_self *s)
 	return r;
 }
 
-static int empty_fs(struct err *e)
+/* A file system with nothing in it, or, for back-ends, with places for what roots.c puts there. */
+static int new_fs(enum spawn_family family, struct err *e)
 {
+	bool empty = family == SPAWN_VMS;
 	CLEANUP(fd_cleanup) int fs = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
 	int fd;
 
 	if (fs < 0)
 		return err_sys(e, -errno, "fsopen tmpfs");
 	if (syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "mode", "0555", 0) < 0 ||
-	    syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "size", "4k", 0) < 0 ||
-	    syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "nr_inodes", "1", 0) < 0 ||
+	    syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "size", empty ? "4k" : "1m", 0) < 0 ||
+	    syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "nr_inodes", empty ? "1" : "8", 0) < 0 ||
 	    syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
 		return err_sys(e, -errno, "empty file system");
 	fd = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC,
-			  MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+			  empty ? MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC : 0);
 	return fd < 0 ? err_sys(e, -errno, "fsmount") : fd;
 }
 
-/* A mount namespace in which an empty read-only directory is all there is. Children copy it, which is one mount to copy. Where
- * the current root cannot be moved away (a chroot, a root on rootfs), the empty directory becomes the root by chroot, and the
- * rest of the namespace stays out of reach but present; *ret_covered says so. */
-static int empty_root(bool *ret_covered, struct err *e)
+/* A mount namespace in which a read-only directory is all there is: an empty one, or one that holds /usr. Children copy it, which
+ * is one mount to copy, or two. Where the current root cannot be moved away (a chroot, a root on rootfs), the new directory
+ * becomes the root by chroot, and the rest of the namespace stays out of reach but present. */
+static int new_root(const struct spawner_self *s, struct err *e)
 {
-	CLEANUP(fd_cleanup) int fd = -1;
+	CLEANUP(fd_cleanup) int fd = -1, usr = -1;
+	bool attached;
+	int r = 0;
 
 	if (unshare(CLONE_NEWNS) < 0)
 		return err_sys(e, -errno, "own mount namespace");
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 && errno != EINVAL) /* EINVAL: "/" is no mount (chroot) */
 		return err_sys(e, -errno, "private mounts");
-	fd = empty_fs(e);
+	if (s->family == SPAWN_BACKENDS) {
+		usr = spawner_take_usr(e);
+		if (usr < 0)
+			return usr;
+	}
+	fd = new_fs(s->family, e);
 	if (fd < 0)
 		return fd;
-	*ret_covered = false;
-	if (syscall(SYS_move_mount, fd, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) == 0 && fchdir(fd) == 0 &&
-	    syscall(SYS_pivot_root, ".", ".") == 0) {
+	attached = syscall(SYS_move_mount, fd, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) == 0;
+	if (usr >= 0)
+		r = attached ? spawner_fill_root(fd, usr, s->preload, e) : err_sys(e, -errno, "a root for back-ends");
+	if (r < 0)
+		return r;
+	if (attached && fchdir(fd) == 0 && syscall(SYS_pivot_root, ".", ".") == 0) {
 		if (umount2(".", MNT_DETACH) < 0)
 			return err_sys(e, -errno, "detaching the old root");
 		return chdir("/") < 0 ? err_sys(e, -errno, "chdir") : 0;
 	}
-	*ret_covered = true;
 	if (fchdir(fd) < 0 || chroot(".") < 0 || chdir("/") < 0)
 		return err_sys(e, -errno, "empty root");
 	return 0;
@@ -140,10 +151,8 @@ static const char *why_refused(int r)
 
 static int confine_root(struct spawner_self *s, char *text, size_t len, struct err *e)
 {
-	bool covered;
-	int r;
+	int r = new_root(s, e);
 
-	r = empty_root(&covered, e);
 	if (r < 0)
 		return r;
 	r = s->proc < 0 ? -ENOENT : probe_userns();
@@ -163,7 +172,6 @@ static int confine_root(struct spawner_self *s, char *text, size_t len, struct e
 
 static int confine_user(struct spawner_self *s, char *text, size_t len, struct err *e)
 {
-	bool covered;
 	int r = s->proc < 0 ? -ENOENT : enter_userns(s);
 
 	if (r == 0) {
@@ -172,8 +180,10 @@ static int confine_user(struct spawner_self *s, char *text, size_t len, struct e
 		    text, len,
 		    "full, but the processes of all your VMs run under your own user id %u (only root can give each its own)",
 		    s->uid);
-		return empty_root(&covered, e);
+		return new_root(s, e);
 	}
+	if (s->family == SPAWN_BACKENDS) /* somebody else's program in the user's own files and network: no */
+		return err_set(e, r, "no user namespaces: %s", why_refused(r));
 	s->isolation = ISOLATION_NONE;
 	snprintf(
 	    text, len,
@@ -187,7 +197,8 @@ int spawner_confine(struct spawner_self *s, char *text, size_t len, struct err *
 {
 	uint64_t needed = CAP_BIT(CAP_SETUID) | CAP_BIT(CAP_SETGID),
 		 fallback = needed | CAP_BIT(CAP_SYS_ADMIN) | CAP_BIT(CAP_KILL);
-	const struct process_rights *rights = PROCESS_SPAWNER;
+	bool backends = s->family == SPAWN_BACKENDS;
+	const struct process_rights *rights = backends ? PROCESS_BACKEND_SPAWNER : PROCESS_SPAWNER;
 	uint64_t keep = 0;
 	int r;
 
@@ -204,7 +215,7 @@ int spawner_confine(struct spawner_self *s, char *text, size_t len, struct err *
 		keep = needed;
 	if (s->isolation == ISOLATION_NO_USERNS) {
 		keep = fallback;
-		rights = PROCESS_SPAWNER_WITHOUT_USERNS;
+		rights = backends ? PROCESS_BACKEND_SPAWNER_WITHOUT_USERNS : PROCESS_SPAWNER_WITHOUT_USERNS;
 	}
 	r = shed_limits(rights, e);
 	if (r == 0)

@@ -19,9 +19,32 @@
 static const char *const program_names[CHILD_KINDS] = {
     [CHILD_MEMSRV] = "bulkhead-memsrv",
     [CHILD_WORKER] = "bulkhead-worker",
+    [CHILD_BACKEND] = "bulkhead-backend",
 };
 
-static int open_programs(int fds[CHILD_KINDS], struct err *e)
+#define PRELOAD_NAME "bulkhead-backend.so"
+
+static int open_beside(int dir, const char *path, const char *name, struct err *e)
+{
+	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	return fd < 0 ? err_sys(e, -errno, "%s/%s, which belongs beside the broker", path, name) : fd;
+}
+
+/* Room for what children get as 0 to 3. */
+static int move_up(int *fd)
+{
+	int r = fcntl(*fd, F_DUPFD_CLOEXEC, 10);
+
+	if (r < 0)
+		return -errno;
+	close(*fd);
+	*fd = r;
+	return 0;
+}
+
+/* What a family's children are made of; what is left open after a failure goes with the process. */
+static int open_programs(struct spawner_self *s, struct err *e)
 {
 	char path[4096];
 	CLEANUP(fd_cleanup) int dir = -1;
@@ -38,22 +61,19 @@ static int open_programs(int fds[CHILD_KINDS], struct err *e)
 	if (dir < 0)
 		return err_sys(e, -errno, "%s", path);
 	for (unsigned k = 0; k < CHILD_KINDS; k++) {
-		fds[k] = openat(dir, program_names[k], O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-		if (fds[k] < 0)
-			return err_sys(e, -errno, "%s/%s, which belongs beside the broker", path, program_names[k]);
+		if (!spawner_makes(s->family, k, 0))
+			continue;
+		s->programs[k] = open_beside(dir, path, program_names[k], e);
+		if (s->programs[k] < 0)
+			return s->programs[k];
+		if (move_up(&s->programs[k]) < 0)
+			return err_sys(e, -errno, "descriptors for the spawner");
 	}
-	return 0;
-}
-
-/* Room for what children get as 0 to 3. */
-static int move_up(int *fd)
-{
-	int r = fcntl(*fd, F_DUPFD_CLOEXEC, 10);
-
-	if (r < 0)
-		return -errno;
-	close(*fd);
-	*fd = r;
+	if (s->family == SPAWN_BACKENDS) {
+		s->preload = open_beside(dir, path, PRELOAD_NAME, e);
+		if (s->preload < 0)
+			return s->preload;
+	}
 	return 0;
 }
 
@@ -92,19 +112,42 @@ static int take_hello(struct spawner *s, struct err *e)
 	return 0;
 }
 
-int spawner_start(struct spawner *ret, struct err *e)
+/* Nothing else of the broker's goes on: least of all its end of another spawner's sockets, which would hide from that one that
+ * the broker has gone. */
+static void close_others(const struct spawner_self *s)
 {
-	CLEANUP(fd_cleanup) int memsrv = -1, worker = -1, mine = -1, theirs = -1, exits_mine = -1, exits_theirs = -1;
-	struct spawner_self self = {.proc = -1};
-	struct spawner s = {0};
+	int keep[CHILD_KINDS + 3] = {s->requests, s->exits, s->preload};
+	unsigned from = 3;
+
+	memcpy(keep + 3, s->programs, sizeof(s->programs));
+	for (;;) {
+		unsigned next = ~0u;
+
+		for (size_t i = 0; i < ARRAY_LEN(keep); i++)
+			if (keep[i] >= 0 && (unsigned)keep[i] >= from && (unsigned)keep[i] < next)
+				next = (unsigned)keep[i];
+		if (next > from)
+			close_range(from, next - (next != ~0u), 0);
+		if (next == ~0u)
+			return;
+		from = next + 1;
+	}
+}
+
+static void close_all(const int *fds, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+}
+
+/* The sockets and the process; self has its programs. */
+static int start(struct spawner *s, struct spawner_self *self, struct err *e)
+{
+	CLEANUP(fd_cleanup) int mine = -1, theirs = -1, exits_mine = -1, exits_theirs = -1;
 	int pair[2];
 	int r;
 
-	r = open_programs(self.programs, e);
-	memsrv = self.programs[CHILD_MEMSRV];
-	worker = self.programs[CHILD_WORKER];
-	if (r < 0)
-		return r;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return err_sys(e, -errno, "socketpair");
 	mine = pair[0];
@@ -113,33 +156,46 @@ int spawner_start(struct spawner *ret, struct err *e)
 		return err_sys(e, -errno, "socketpair");
 	exits_mine = pair[0];
 	exits_theirs = pair[1];
-	if (move_up(&memsrv) < 0 || move_up(&worker) < 0 || move_up(&theirs) < 0 || move_up(&exits_theirs) < 0)
+	if (move_up(&theirs) < 0 || move_up(&exits_theirs) < 0)
 		return err_sys(e, -errno, "descriptors for the spawner");
-	s.pid = fork();
-	if (s.pid < 0)
+	s->pid = fork();
+	if (s->pid < 0)
 		return err_sys(e, -errno, "fork of the spawner");
-	if (s.pid == 0) {
-		self.programs[CHILD_MEMSRV] = memsrv;
-		self.programs[CHILD_WORKER] = worker;
-		self.requests = theirs;
-		self.exits = exits_theirs;
-		close(mine);
-		close(exits_mine);
-		spawner_main(&self);
+	if (s->pid == 0) {
+		self->requests = theirs;
+		self->exits = exits_theirs;
+		close_others(self);
+		spawner_main(self);
 	}
 	fd_cleanup(&theirs);
-	s.requests = mine;
-	s.exits = exits_mine;
-	r = take_hello(&s, e);
+	s->requests = mine;
+	s->exits = exits_mine;
+	r = take_hello(s, e);
 	if (r < 0) {
-		kill(s.pid, SIGKILL);
-		waitpid(s.pid, NULL, 0);
+		kill(s->pid, SIGKILL);
+		waitpid(s->pid, NULL, 0);
 		return r;
 	}
-	*ret = s;
 	fd_take(&mine);
 	fd_take(&exits_mine);
 	return 0;
+}
+
+int spawner_start(struct spawner *ret, enum spawn_family family, struct err *e)
+{
+	struct spawner_self self = {.family = family, .programs = {-1, -1, -1}, .preload = -1, .proc = -1};
+	struct spawner s = {.family = family};
+	int r;
+
+	self.seats = family == SPAWN_BACKENDS ? SPAWN_BACKEND_SLOTS : 2 * SPAWN_SLOTS;
+	r = open_programs(&self, e);
+	if (r == 0)
+		r = start(&s, &self, e);
+	close_all(self.programs, CHILD_KINDS);
+	close_all(&self.preload, 1);
+	if (r == 0)
+		*ret = s;
+	return r;
 }
 
 static int request(struct spawner *s, enum spawn_op op, enum child_kind kind, uint32_t slot, int fd, struct err *e)
@@ -147,7 +203,7 @@ static int request(struct spawner *s, enum spawn_op op, enum child_kind kind, ui
 	const struct spawn_request q = {.op = op, .kind = kind, .slot = slot};
 	int r;
 
-	if (slot >= SPAWN_SLOTS || kind >= CHILD_KINDS)
+	if (!spawner_makes(s->family, kind, slot))
 		return err_set(e, -EINVAL, "no such slot: %u", slot);
 	r = chan_send(s->requests, &q, sizeof(q), &fd, fd < 0 ? 0 : 1);
 	return r < 0 ? err_sys(e, -EPIPE, "the spawner is gone") : 0;
@@ -209,7 +265,7 @@ int spawner_next_exit(struct spawner *s, struct spawn_exit *ret)
 	}
 	memcpy(&n, m.data, sizeof(n));
 	chan_msg_close(&m);
-	if (n.slot >= SPAWN_SLOTS || n.kind >= CHILD_KINDS)
+	if (!spawner_makes(s->family, n.kind, n.slot))
 		return -EPIPE;
 	*ret = (struct spawn_exit){
 	    .kind = n.kind, .slot = n.slot, .pid = n.pid, .status = n.status, .failed_step = n.step, .failed_errno = n.error};

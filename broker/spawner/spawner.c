@@ -33,9 +33,9 @@ struct entry {
 
 struct loop {
 	struct spawner_self *self;
-	uint32_t number; /* requests so far */
-	unsigned unsent; /* entries with exited set */
-	struct entry children[SPAWN_SLOTS][CHILD_KINDS];
+	uint32_t number;                    /* requests so far */
+	unsigned unsent;                    /* entries with exited set */
+	struct entry children[SPAWN_SEATS]; /* by seat */
 };
 
 static unsigned long clone_flags(enum isolation have)
@@ -59,7 +59,7 @@ static int make_child(struct loop *l, enum child_kind kind, uint32_t slot, int c
 	int r;
 
 	l->number++;
-	l->self->shared->failure[slot][kind].step = STEP_NONE;
+	l->self->shared->failure[spawner_seat(kind, slot)].step = STEP_NONE;
 	/* The raw call: no stack of its own means a copy of this one, like fork, and no handlers run. */
 	pid = (pid_t)syscall(SYS_clone, clone_flags(l->self->isolation), NULL, &pidfd, NULL, 0);
 	if (pid < 0)
@@ -83,7 +83,7 @@ static int make_child(struct loop *l, enum child_kind kind, uint32_t slot, int c
 static void answer_make(struct loop *l, const struct spawn_request *q, const struct chan_msg *m)
 {
 	struct spawn_reply reply = {0};
-	struct entry *c = &l->children[q->slot][q->kind];
+	struct entry *c = &l->children[spawner_seat(q->kind, q->slot)];
 
 	if (m->nfds != 1)
 		reply.code = -EBADMSG;
@@ -105,9 +105,8 @@ static void kill_child(const struct entry *c)
 /* Nobody to spawn for any more. */
 _Noreturn static void leave(struct loop *l)
 {
-	for (uint32_t slot = 0; slot < SPAWN_SLOTS; slot++)
-		for (unsigned kind = 0; kind < CHILD_KINDS; kind++)
-			kill_child(&l->children[slot][kind]);
+	for (uint32_t seat = 0; seat < l->self->seats; seat++)
+		kill_child(&l->children[seat]);
 	/* Their memory is the host's again before we are gone; but one that hangs in a file system of its owner may never be. */
 	for (unsigned i = 0; i < LEAVE_LOOKS; i++) {
 		pid_t pid;
@@ -130,12 +129,12 @@ static void take_request(struct loop *l)
 	if (r <= 0 || m.len != sizeof(q)) /* a broker that speaks garbage is as good as none */
 		leave(l);
 	memcpy(&q, m.data, sizeof(q));
-	if (q.slot >= SPAWN_SLOTS || q.kind >= CHILD_KINDS)
+	if (!spawner_makes(l->self->family, q.kind, q.slot))
 		leave(l);
 	if (q.op == SPAWN_OP_MAKE)
 		answer_make(l, &q, &m);
 	else if (q.op == SPAWN_OP_KILL)
-		kill_child(&l->children[q.slot][q.kind]);
+		kill_child(&l->children[spawner_seat(q.kind, q.slot)]);
 	else
 		leave(l);
 	chan_msg_close(&m);
@@ -143,10 +142,9 @@ static void take_request(struct loop *l)
 
 static struct entry *find(struct loop *l, pid_t pid)
 {
-	for (uint32_t slot = 0; slot < SPAWN_SLOTS; slot++)
-		for (unsigned kind = 0; kind < CHILD_KINDS; kind++)
-			if (l->children[slot][kind].pid == pid && !l->children[slot][kind].exited)
-				return &l->children[slot][kind];
+	for (uint32_t seat = 0; seat < l->self->seats; seat++)
+		if (l->children[seat].pid == pid && !l->children[seat].exited)
+			return &l->children[seat];
 	return NULL;
 }
 
@@ -172,30 +170,28 @@ static void reap(struct loop *l, int signals)
 /* The broker may be waiting for an answer of ours while notices pile up, so this never blocks: what does not fit goes later. */
 static void send_notices(struct loop *l)
 {
-	for (uint32_t slot = 0; slot < SPAWN_SLOTS; slot++) {
-		for (unsigned kind = 0; kind < CHILD_KINDS && l->unsent; kind++) {
-			struct entry *c = &l->children[slot][kind];
-			struct spawn_notice n = {
-			    .kind = kind,
-			    .slot = slot,
-			    .pid = c->pid,
-			    .status = c->status,
-			    .step = l->self->shared->failure[slot][kind].step,
-			    .error = l->self->shared->failure[slot][kind].error,
-			};
-			int r;
+	for (uint32_t seat = 0; seat < l->self->seats && l->unsent; seat++) {
+		struct entry *c = &l->children[seat];
+		struct spawn_notice n = {
+		    .kind = spawner_kind_at(l->self->family, seat),
+		    .slot = spawner_slot_at(l->self->family, seat),
+		    .pid = c->pid,
+		    .status = c->status,
+		    .step = l->self->shared->failure[seat].step,
+		    .error = l->self->shared->failure[seat].error,
+		};
+		int r;
 
-			if (!c->exited)
-				continue;
-			r = chan_send(l->self->exits, &n, sizeof(n), NULL, 0);
-			if (r == -EAGAIN)
-				return;
-			if (r < 0)
-				leave(l);
-			fd_cleanup(&c->pidfd);
-			*c = (struct entry){.pidfd = -1};
-			l->unsent--;
-		}
+		if (!c->exited)
+			continue;
+		r = chan_send(l->self->exits, &n, sizeof(n), NULL, 0);
+		if (r == -EAGAIN)
+			return;
+		if (r < 0)
+			leave(l);
+		fd_cleanup(&c->pidfd);
+		*c = (struct entry){.pidfd = -1};
+		l->unsent--;
 	}
 }
 

@@ -66,20 +66,48 @@ extern const char *const child_step_names[STEP_COUNT];
 
 #define CHILD_SETUP_FAILED 125 /* exit status when a step failed */
 
+/* Children of one spawner in one row: a memsrv and a worker for each slot, or back-ends. */
+#define SPAWN_SEATS SPAWN_BACKEND_SLOTS
+_Static_assert(SPAWN_SEATS >= 2 * SPAWN_SLOTS, "one size for both spawners");
+
+static inline uint32_t spawner_seat(enum child_kind kind, uint32_t slot)
+{
+	return kind == CHILD_BACKEND ? slot : 2 * slot + kind;
+}
+
+static inline enum child_kind spawner_kind_at(enum spawn_family family, uint32_t seat)
+{
+	return family == SPAWN_BACKENDS ? CHILD_BACKEND : seat % 2 ? CHILD_WORKER : CHILD_MEMSRV;
+}
+
+static inline uint32_t spawner_slot_at(enum spawn_family family, uint32_t seat)
+{
+	return family == SPAWN_BACKENDS ? seat : seat / 2;
+}
+
+static inline bool spawner_makes(enum spawn_family family, uint32_t kind, uint32_t slot)
+{
+	return kind < CHILD_KINDS && (kind == CHILD_BACKEND) == (family == SPAWN_BACKENDS) &&
+	       slot < spawn_slots((enum child_kind)kind);
+}
+
 /* Shared between the spawner and a child until it executes its program. */
 struct spawn_shared {
 	_Atomic uint32_t mapped; /* futex: number of the last request whose id maps are written */
 	struct {
 		uint32_t step;
 		int32_t error;
-	} failure[SPAWN_SLOTS][CHILD_KINDS];
+	} failure[SPAWN_SEATS]; /* by seat */
 };
 
 struct spawner_self {
+	enum spawn_family family;
+	uint32_t seats; /* in use for this family */
 	enum isolation isolation;
 	int requests, exits;
-	int programs[CHILD_KINDS];
-	int proc; /* O_PATH of /proc, -1 without */
+	int programs[CHILD_KINDS]; /* -1: not of this family */
+	int preload;               /* back-ends: what their root holds beside /usr (backend/image.c) */
+	int proc;                  /* O_PATH of /proc, -1 without */
 	uid_t uid;
 	gid_t gid;
 	struct spawn_shared *shared;
@@ -88,6 +116,10 @@ struct spawner_self {
 /* setup.c: makes the empty root, gives rights away, puts the filter on. Fills isolation, proc and text. */
 int spawner_confine(struct spawner_self *s, char *text, size_t len, struct err *e);
 
+/* roots.c: a copy of /usr; what else belongs into the root of back-ends, which is made read-only. */
+int spawner_take_usr(struct err *e);
+int spawner_fill_root(int root, int usr, int preload, struct err *e);
+
 /* child.c: in the new process; never returns. number: of this request, for shared->mapped. */
 _Noreturn void spawner_child(const struct spawner_self *s, enum child_kind kind, uint32_t slot, int channel, uint32_t number);
 /* In the spawner, after clone, for ISOLATION_FULL: writes the maps and lets the child go on. */
@@ -95,7 +127,7 @@ int spawner_map_child(const struct spawner_self *s, pid_t pid, enum child_kind k
 
 static inline uint32_t spawner_child_id(enum child_kind kind, uint32_t slot)
 {
-	return SPAWN_UID_BASE + 2 * slot + kind;
+	return (kind == CHILD_BACKEND ? SPAWN_BACKEND_UID_BASE : SPAWN_UID_BASE) + spawner_seat(kind, slot);
 }
 
 /* spawner.c: the process. */

@@ -99,7 +99,7 @@ size_t device_plan_build(const struct vm_spec *spec, const struct mem_plan *plan
 	for (size_t i = 0; i < spec->n_devices; i++) {
 		const struct device_spec *d = &spec->devices[i];
 
-		if (device_spec_vhost_user(d))
+		if (device_spec_backend(d))
 			build(d, plan, of_kind[d->kind], &ret[n++]);
 		of_kind[d->kind]++;
 	}

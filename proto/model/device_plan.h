@@ -25,7 +25,7 @@ struct device_plan {
 };
 _Static_assert(LIM_ZONES <= 64, "zones are one word");
 
-/* Returns how many; ret has room for LIM_DEVICES. Devices without a vhost-user back-end are left out. */
+/* Returns how many; ret has room for LIM_DEVICES. Devices without a back-end are left out. */
 size_t device_plan_build(const struct vm_spec *spec, const struct mem_plan *plan, struct device_plan *ret);
 
 /* What a receiver verifies before it believes them: bounds, enumerations, ids, grants of zones that can be shared only. Returns 0

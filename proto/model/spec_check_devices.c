@@ -60,13 +60,18 @@ static void check_disk(struct check *c, const struct device *v)
 {
 	if (v->vhost_user && v->d->path)
 		FAIL(c, v->option, v->text.s, "leave path out, or vhost_user", "a vhost-user disk has its path in the back-end");
-	if (v->vhost_user && (v->d->readonly != TRI_UNSET || v->d->direct != TRI_UNSET))
-		FAIL(c, v->option, v->text.s, "leave readonly and direct out, and tell the back-end",
+	if (v->vhost_user && (v->d->readonly != TRI_UNSET || v->d->direct != TRI_UNSET || v->d->discard != TRI_UNSET ||
+			      v->d->image_type != IMAGE_RAW))
+		FAIL(c, v->option, v->text.s, "leave readonly, direct, discard and image_type out, and tell the back-end",
 		     "a vhost-user disk is what its back-end makes of it");
 	if (!v->vhost_user && !v->d->path)
 		FAIL(c, v->option, v->text.s, "path=FILE, or vhost_user=on,socket=PATH", "a disk needs a path");
 	if (v->d->path)
 		check_path(c, v->option, v->text.s, v->d->path);
+	if ((unsigned)v->d->image_type > IMAGE_QCOW2)
+		FAIL(c, v->option, v->text.s, "image_type=raw or image_type=qcow2", "unknown type of image");
+	if (v->d->readonly == TRI_ON && v->d->discard == TRI_ON)
+		FAIL(c, v->option, v->text.s, "leave discard or readonly out", "nothing can be discarded from what is only read");
 }
 
 static void check_net(struct check *c, const struct device *v)
@@ -130,7 +135,7 @@ static void check_zones(struct check *c, const struct device *v)
 			FAIL(c, v->option, txt_set(&t, "zones=[%s]", v->d->zones[i]), "name zones of --memory-zone",
 			     "there is no zone %s", v->d->zones[i]);
 	}
-	if (v->d->n_zones && !v->vhost_user)
+	if (v->d->n_zones && !device_spec_backend(v->d))
 		FAIL(c, v->option, v->text.s, "leave zones out", "only a vhost-user device has a back-end to grant memory to");
 }
 
@@ -194,6 +199,7 @@ void check_devices(struct check *c)
 		check_tri(c, v.option, d->id, "vhost_user", d->vhost_user);
 		check_tri(c, v.option, d->id, "readonly", d->readonly);
 		check_tri(c, v.option, d->id, "direct", d->direct);
+		check_tri(c, v.option, d->id, "discard", d->discard);
 		if (v.vhost_user && (!d->socket || !*d->socket))
 			FAIL(c, v.option, v.text.s, "add socket=PATH", "a vhost-user device needs the socket of its back-end");
 		if (!v.vhost_user && d->socket)

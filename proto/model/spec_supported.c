@@ -3,6 +3,7 @@
 #include "model/spec_check_int.h"
 
 #include <errno.h>
+#include <string.h>
 
 #define MEM_DEVICES_MAX 16u /* virtio-mem devices of one VM */
 
@@ -52,9 +53,30 @@ static bool device(const struct vm_spec *s, struct txt *t, bool (*pred)(const st
 	return false;
 }
 
-static bool is_own_disk(const struct device_spec *d)
+static bool is_granted(const struct device_spec *d, const struct zone_spec *z)
 {
-	return d->kind == DEVICE_DISK && !device_spec_vhost_user(d);
+	for (size_t i = 0; i < d->n_zones; i++)
+		if (z->id && strcmp(d->zones[i], z->id) == 0)
+			return true;
+	return d->n_zones == 0;
+}
+
+/* A plan of it is good for memory that will be shared by then. */
+static bool private_disk(const struct vm_spec *s, struct txt *t)
+{
+	for (size_t i = 0; i < s->n_devices && i < LIM_DEVICES; i++) {
+		const struct device_spec *d = &s->devices[i];
+
+		if (!device_spec_own_backend(d))
+			continue;
+		txt_set(t, "path=%s", shown(d->path));
+		if (s->n_zones == 0 && !mem_opts_shared(&s->memory.o))
+			return true;
+		for (size_t z = 0; z < s->n_zones && z < LIM_ZONES; z++)
+			if (is_granted(d, &s->zones[z]) && !mem_opts_shared(&s->zones[z].o))
+				return true;
+	}
+	return false;
 }
 
 static bool is_own_net(const struct device_spec *d)
@@ -81,11 +103,6 @@ static uint32_t n_queues(const struct device_spec *d)
 static bool has_many_queues(const struct device_spec *d)
 {
 	return n_queues(d) > DEVICE_QUEUES_MAX;
-}
-
-static bool disk(const struct vm_spec *s, struct txt *t)
-{
-	return device(s, t, is_own_disk);
 }
 
 static bool net(const struct vm_spec *s, struct txt *t)
@@ -118,7 +135,8 @@ static const struct {
     {"--memory-zone", many_hotplug, "hotplug of more than 16 zones",
      "leave hotplug_size out where all memory can be given at boot"},
     {"--memory-zone", no_boot_memory, "starting a guest without any memory", "give at least one zone a size"},
-    {"--disk", disk, "a disk without a back-end of its own", "start one on the image, and use vhost_user=on,socket=PATH"},
+    {"--disk", private_disk, "a disk beside private memory (its back-end is another process)",
+     "--memory size=...,shared=on (or hugepages=on), the same for zones, or zones=[...] without the private ones"},
     {"--net", net, "a network device without a back-end of its own", "start one, and use vhost_user=on,socket=PATH"},
     {"--disk", long_queues, "a queue of more than 256 requests", "use queue_size=256"},
     {"--disk", many_queues, "more than 32 queues of a device, or 256 of all", "lower num_queues"},

@@ -142,16 +142,24 @@ enum device_kind {
 	DEVICE_VHOST_USER, /* any type of virtio device */
 };
 
+/* How an image is written. Whoever can write to an image can make it look like another type, so it is never guessed. */
+enum image_type {
+	IMAGE_RAW, /* also where nothing is said */
+	IMAGE_QCOW2,
+};
+
 struct device_spec {
 	enum device_kind kind;
 	const char *id;
-	const char *path;   /* disk image */
+	const char *path;   /* disk image; the file travels as an fd */
 	const char *socket; /* vhost-user socket */
 	const char *tag;    /* fs */
 	const char *mac;    /* net */
 	enum tri vhost_user;
 	enum tri readonly;
 	enum tri direct;
+	enum tri discard;
+	enum image_type image_type;
 	uint32_t num_queues; /* 0: not given */
 	uint32_t queue_size; /* 0: not given */
 	uint32_t mtu;
@@ -171,10 +179,21 @@ struct balloon_spec {
 	enum tri free_page_reporting;
 };
 
-/* The back-end is another process. */
+/* The back-end is somebody else's process. */
 static inline bool device_spec_vhost_user(const struct device_spec *d)
 {
 	return d->kind == DEVICE_FS || d->kind == DEVICE_VHOST_USER || d->vhost_user == TRI_ON;
+}
+
+/* The back-end is a process that the broker starts. */
+static inline bool device_spec_own_backend(const struct device_spec *d)
+{
+	return d->kind == DEVICE_DISK && !device_spec_vhost_user(d);
+}
+
+static inline bool device_spec_backend(const struct device_spec *d)
+{
+	return device_spec_vhost_user(d) || device_spec_own_backend(d);
 }
 
 struct vm_spec {

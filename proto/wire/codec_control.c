@@ -140,6 +140,9 @@ static void device_put(const struct ctl_device_info *d, Pb__CtlDevice *o)
 	o->up = d->up;
 	o->losses = d->losses;
 	o->text = codec_blob(d->text);
+	o->own = d->own;
+	o->pid = d->pid;
+	o->restarts = d->restarts;
 }
 
 static void device_get(struct codec *c, const Pb__CtlDevice *in, struct ctl_device_info *d)
@@ -149,6 +152,9 @@ static void device_get(struct codec *c, const Pb__CtlDevice *in, struct ctl_devi
 	d->up = in->up;
 	d->losses = in->losses;
 	d->text = codec_text(c, in->text, ERR_TEXT_MAX - 1, "state of a device");
+	d->own = in->own;
+	d->pid = in->pid;
+	d->restarts = in->restarts;
 }
 
 static void guest_put(struct codec *c, const struct ctl_vm_info *v, Pb__CtlVm *out)

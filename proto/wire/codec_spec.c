@@ -322,6 +322,8 @@ static void devices_put(struct codec *c, const struct vm_spec *s, Pb__VmSpec *ou
 		o->vhost_user = d->vhost_user;
 		o->readonly = d->readonly;
 		o->direct = d->direct;
+		o->discard = d->discard;
+		o->image_type = d->image_type;
 		o->num_queues = d->num_queues;
 		o->queue_size = d->queue_size;
 		o->mtu = d->mtu;
@@ -360,6 +362,8 @@ static void devices_get(struct codec *c, const Pb__VmSpec *in, struct vm_spec *s
 		d->vhost_user = get_tri(c, o->vhost_user);
 		d->readonly = get_tri(c, o->readonly);
 		d->direct = get_tri(c, o->direct);
+		d->discard = get_tri(c, o->discard);
+		d->image_type = codec_u32(c, o->image_type, IMAGE_RAW, IMAGE_QCOW2, "type of an image");
 		d->num_queues = o->num_queues;
 		d->queue_size = o->queue_size;
 		d->mtu = o->mtu;

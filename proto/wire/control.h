@@ -55,10 +55,13 @@ struct ctl_zone_info {
 
 /* A device with a back-end of its own. */
 struct ctl_device_info {
-	const char *id, *socket;
+	const char *id, *socket; /* socket: or the image of a back-end that the broker starts */
 	bool up;
 	uint64_t losses;  /* how often its back-end was lost */
-	const char *text; /* what became of it last; NULL: nothing worth a word */
+	bool own;          /* the broker starts it */
+	int32_t pid;       /* of that, as the broker sees it; 0: none now */
+	uint64_t restarts; /* of that */
+	const char *text;  /* what became of it last; NULL: nothing worth a word */
 };
 
 struct ctl_epc_info {

@@ -27,7 +27,7 @@ enum fd_role {
 	FD_ROLE_SERIAL_FILE, /* index: 0 the serial line, 1 the console; output only, opened O_WRONLY|O_APPEND by the client */
 	FD_ROLE_ZONE,        /* index: zone; the object memsrv made, or the granted file */
 	FD_ROLE_ZONE_FILE,   /* index: zone; a file that the client opened for file= */
-	FD_ROLE_DEVICE,      /* index: device of the spec; a stream socket that the client connected to its back-end */
+	FD_ROLE_DEVICE,      /* index: device of the spec; a stream socket that the client connected to its back-end, or a disk's image */
 	FD_ROLE_PLUG,        /* an end of the channel between worker and memsrv, wire/plug.h */
 	FD_ROLE_EPC,         /* index: EPC section; /dev/sgx_vepc, opened by the broker, one open for each section */
 };

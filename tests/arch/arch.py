@@ -16,6 +16,7 @@ PROGRAMS = {
     'bulkhead-memsrv': 'memsrv/bulkhead-memsrv',
     'bulkhead-worker': 'vmm-worker/bulkhead-worker',
     'bulkhead-backend-test': 'backend-test/bulkhead-backend-test',
+    'bulkhead-backend': 'backend/bulkhead-backend',
 }
 
 

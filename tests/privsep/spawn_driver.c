@@ -135,7 +135,7 @@ int main(void)
 		if (strcmp(line, "start") == 0) {
 			struct err e = {0};
 
-			if (spawner_start(&s.spawner, &e) < 0)
+			if (spawner_start(&s.spawner, SPAWN_VMS, &e) < 0)
 				printf("error %s\n", e.text);
 			else
 				printf("ok %d %s\n", s.spawner.pid, spawner_isolation_text(&s.spawner));

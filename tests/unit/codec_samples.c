@@ -80,7 +80,7 @@ const struct vm_spec *sample_spec_full(void)
 					    .zones = zones,
 					    .n_zones = 2};
 	s.devices[0] =
-	    (struct device_spec){.kind = DEVICE_DISK, .id = "d0", .path = "/a/disk", .readonly = TRI_ON, .queue_size = 128};
+	    (struct device_spec){.kind = DEVICE_DISK, .id = "d0", .path = "/a/disk", .readonly = TRI_ON, .discard = TRI_OFF, .image_type = IMAGE_QCOW2, .queue_size = 128};
 	s.devices[1] = (struct device_spec){
 	    .kind = DEVICE_FS, .socket = "/run/fs", .tag = "t", .mac = "02::1", .mtu = 9000, .pci_segment = 3};
 	s.balloon = (struct balloon_spec){true, GiB, TRI_ON, TRI_OFF};
@@ -205,7 +205,7 @@ static int control_message(unsigned k, struct chan_msg *m)
 	static struct node_pages pages[2] = {{0, 1}, {NODE_ABSENT, 2}};
 	static struct ctl_zone_info zone = {"mem0", BACKING_HUGETLB, GiB, 2 * MiB, GiB, 1, 2, 8, 3, HOST_POLICY_BIND, 2, pages, "no page", 7, UINT64_MAX};
 
-	static struct ctl_device_info device = {"disk0", "/run/s", true, 3, "connected"};
+	static struct ctl_device_info device = {.id = "disk0", .socket = "/run/s", .up = true, .losses = 3, .own = true, .pid = 4321, .restarts = 2, .text = "connected"};
 
 	static struct ctl_epc_info epc[2] = {{"epc0", 4 * GiB, MiB, false, 0}, {"epc1", 4 * GiB + MiB, 2 * MiB, true, 7}};
 	static struct pinned pins[2];

@@ -112,6 +112,8 @@ static void same_spec(const struct vm_spec *a, const struct vm_spec *b)
 		assert_int_equal(x->vhost_user, y->vhost_user);
 		assert_int_equal(x->readonly, y->readonly);
 		assert_int_equal(x->direct, y->direct);
+		assert_int_equal(x->discard, y->discard);
+		assert_int_equal(x->image_type, y->image_type);
 		assert_int_equal(x->num_queues, y->num_queues);
 		assert_int_equal(x->queue_size, y->queue_size);
 		assert_int_equal(x->mtu, y->mtu);
