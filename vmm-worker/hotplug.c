@@ -43,14 +43,12 @@ int hotplug_init_slots(struct machine *m, struct err *e)
 	return hot_slots_init(&m->hotplug.slots, &m->gm, m->vm.fd, first, all > first ? all - first : 0, e);
 }
 
-/* One request, one answer. Whatever goes wrong on the way closes it: then nothing can be plugged any more. */
-static int ask_memsrv(struct hotplug *hp, const struct plug_request *rq)
+/* Whatever goes wrong on the way closes it: then nothing can be plugged any more. */
+static int hear_memsrv(struct hotplug *hp)
 {
 	struct pollfd p = {.fd = hp->plug_fd, .events = POLLIN};
 	struct plug_answer a = {0};
 
-	if (hp->plug_fd < 0 || send(hp->plug_fd, rq, sizeof(*rq), MSG_NOSIGNAL) != sizeof(*rq))
-		return -EPIPE;
 	for (;;) {
 		int r = poll(&p, 1, MEMSRV_MS);
 
@@ -64,18 +62,54 @@ static int ask_memsrv(struct hotplug *hp, const struct plug_request *rq)
 	}
 }
 
-static int pages(struct machine *m, const struct gm_hot *h, struct mem_range r, enum plug_op op)
+/* A request whose answer is heard before the next one. What memsrv says to it changes nothing any more. */
+static int tell_memsrv(struct hotplug *hp, const struct plug_request *rq)
 {
-	struct plug_request rq = {
+	if (hp->plug_fd >= 0 && hp->unheard) {
+		hear_memsrv(hp);
+		hp->unheard = false;
+	}
+	if (hp->plug_fd < 0 || send(hp->plug_fd, rq, sizeof(*rq), MSG_NOSIGNAL) != sizeof(*rq))
+		return -EPIPE;
+	hp->unheard = true;
+	return 0;
+}
+
+static int ask_memsrv(struct hotplug *hp, const struct plug_request *rq)
+{
+	int rc = tell_memsrv(hp, rq);
+
+	if (rc < 0)
+		return rc;
+	hp->unheard = false;
+	return hear_memsrv(hp);
+}
+
+static struct plug_request request(const struct gm_hot *h, struct mem_range r, enum plug_op op)
+{
+	return (struct plug_request){
 	    .op = (uint16_t)op,
 	    .zone = h->zone,
 	    .offset = r.first * h->blocks.block_size,
 	    .len = r.n * h->blocks.block_size,
 	};
+}
 
-	if (!gm_made_here(&m->gm.plan->zones[h->zone]))
-		return ask_memsrv(&m->hotplug, &rq);
-	return op == PLUG_MAKE ? hot_populate(h, r) : hot_drop(h, r);
+static int make_pages(struct machine *m, const struct gm_hot *h, struct mem_range r)
+{
+	struct plug_request rq = request(h, r, PLUG_MAKE);
+
+	return gm_made_here(&m->gm.plan->zones[h->zone]) ? hot_populate(h, r) : ask_memsrv(&m->hotplug, &rq);
+}
+
+/* The host has them back when this returns. memsrv, which counts them, hears of it while the guest goes on. */
+static int drop_pages(struct machine *m, const struct gm_hot *h, struct mem_range r)
+{
+	bool own = gm_made_here(&m->gm.plan->zones[h->zone]);
+	struct plug_request rq = request(h, r, PLUG_DROP);
+	int rc = hot_drop(h, r, !own);
+
+	return own ? rc : rc < 0 ? ask_memsrv(&m->hotplug, &rq) : tell_memsrv(&m->hotplug, &rq);
 }
 
 static void set_blocks(struct machine *m, struct gm_hot *h, struct mem_range r, bool plugged)
@@ -155,11 +189,11 @@ static uint16_t plug(struct machine *m, size_t i, struct mem_range r, const stru
 
 	if (!back_ends_take(m, i, r, true))
 		return VIRTIO_MEM_RESP_BUSY;
-	rc = pages(m, h, r, PLUG_MAKE);
+	rc = make_pages(m, h, r);
 	if (rc == 0) {
 		rc = change_slots(m, h, r, true, pause);
 		if (rc < 0)
-			pages(m, h, r, PLUG_DROP);
+			drop_pages(m, h, r);
 	}
 	if (rc < 0) {
 		/* Not NACK, which drivers take for "your idea of requested_size is old" and ask again at once; later may be
@@ -272,7 +306,7 @@ static bool is_told(struct machine *m, struct hotplug_change *c, const struct ho
 
 static void finish(struct machine *m, struct hotplug_change *c)
 {
-	int rc = c->plug ? 0 : pages(m, &m->gm.hot[c->window], c->range, PLUG_DROP);
+	int rc = c->plug ? 0 : drop_pages(m, &m->gm.hot[c->window], c->range);
 
 	if (rc < 0)
 		explain(m, c->window, rc);

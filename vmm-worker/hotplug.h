@@ -1,6 +1,6 @@
-/* What virtio-mem's requests, and DIMMs that come and go, do to memory: pages first, then the slot, then the back-ends, then the guest's answer; and the other
- * way round. One change after the other, each over several calls if back-ends have to be waited for. Main thread, without the
- * device lock, which these take where they need it. */
+/* What virtio-mem's requests, and DIMMs that come and go, do to memory: pages first, then the slot, then the back-ends, then the
+ * guest's answer; and the other way round. One change after the other, each over several calls if back-ends have to be waited
+ * for. Main thread, without the device lock, which these take where they need it. */
 #pragma once
 #include "bulkhead/err.h"
 #include "guestmem/map.h"
@@ -20,18 +20,19 @@ struct hotplug_change {
 };
 
 struct hotplug {
-	int plug_fd; /* to memsrv; -1: every zone with a window is made here */
+	int plug_fd;  /* to memsrv; -1: every zone with a window is made here */
+	bool unheard; /* it owes an answer */
 	struct hot_slots slots;
 	size_t n;                          /* as many as guestmem has windows, in its order */
 	bool acpi;                         /* one window, and it is filled with DIMMs */
 	struct mem_device mem[GM_HOT_MAX]; /* virtio-mem's side; unused with ACPI */
 	struct mem_job dimm_job;           /* ACPI: what is done now, and for which slot */
 	uint32_t dimm_slot;
-	uint32_t request[GM_HOT_MAX];      /* number of the last one */
-	char refused[GM_HOT_MAX][128];     /* why the host could not give what was asked for; "": it could */
-	uint64_t strayed[GM_HOT_MAX];      /* touches of what is not plugged */
-	uint64_t told_at[GM_HOT_MAX];      /* ms */
-	bool lost;                         /* KVM did not give a slot back: the machine cannot go on */
+	uint32_t request[GM_HOT_MAX];  /* number of the last one */
+	char refused[GM_HOT_MAX][128]; /* why the host could not give what was asked for; "": it could */
+	uint64_t strayed[GM_HOT_MAX];  /* touches of what is not plugged */
+	uint64_t told_at[GM_HOT_MAX];  /* ms */
+	bool lost;                     /* KVM did not give a slot back: the machine cannot go on */
 	struct hotplug_change change;
 	size_t next; /* window whose turn it is */
 };
@@ -47,8 +48,8 @@ struct hotplug_pause {
 void hotplug_init(struct machine *m, int plug_fd);
 int hotplug_init_slots(struct machine *m, struct err *e);
 
-/* Does what the guest has asked for, and what was asked of it, as far as that can be done now. Returns ms after which it wants to be called again even if
- * nothing happens, -1: never. now: ms. */
+/* Does what the guest has asked for, and what was asked of it, as far as that can be done now. Returns ms after which it wants to
+ * be called again even if nothing happens, -1: never. now: ms. */
 int hotplug_work(struct machine *m, const struct hotplug_pause *pause, uint64_t now);
 
 /* Asks the guest of a zone to have `bytes` of its window. number: the answers to it bear it. false: there is no such window. */

@@ -121,11 +121,11 @@ static uint16_t request(struct vmem *d, uint16_t type, uint64_t addr, uint16_t n
 	volatile struct rings *r = d->r;
 
 	post(d, type, addr, n);
-	while (r->used_idx != d->next) {
-		if (vpci_status(&d->pci) & VIRTIO_NEEDS_RESET)
+	for (unsigned i = 1; r->used_idx != d->next; i++) {
+		/* Looking costs an exit, which would only keep the device from its work. */
+		if (i % 100000 == 0 && (vpci_status(&d->pci) & VIRTIO_NEEDS_RESET))
 			return 0xffff;
-		for (unsigned i = 0; i < 10000 && r->used_idx != d->next; i++)
-			cpu_relax();
+		cpu_relax();
 	}
 	return r->resp.type;
 }

@@ -80,15 +80,15 @@ int hot_populate(const struct gm_hot *h, struct mem_range r)
 
 		if (code == -EAGAIN || code == -EINTR)
 			continue;
-		hot_drop(h, r);
+		hot_drop(h, r, false);
 		return code;
 	}
 	return 0;
 }
 
-int hot_drop(const struct gm_hot *h, struct mem_range r)
+int hot_drop(const struct gm_hot *h, struct mem_range r, bool shared)
 {
-	/* Private memory: nothing is left of it anywhere. */
-	return madvise(h->host + r.first * h->blocks.block_size, (size_t)(r.n * h->blocks.block_size), MADV_DONTNEED) < 0 ? -errno
-															  : 0;
+	uint8_t *at = h->host + r.first * h->blocks.block_size;
+
+	return madvise(at, (size_t)(r.n * h->blocks.block_size), shared ? MADV_REMOVE : MADV_DONTNEED) < 0 ? -errno : 0;
 }

@@ -73,9 +73,10 @@ int hot_map(struct guestmem *gm, uint16_t zone, int fd, struct err *e);
 const struct gm_hot *hot_find(const struct guestmem *gm, gpa_t at);
 /* gm_chunk for windows. */
 void *hot_chunk(const struct guestmem *gm, gpa_t at, uint64_t *len);
-/* Private memory only. Pages for blocks, on the zone's nodes, all or none; and back to the host. Main thread. Negative errno. */
+/* Private memory only. Pages for blocks, on the zone's nodes, all or none. Main thread. Negative errno. */
 int hot_populate(const struct gm_hot *h, struct mem_range r);
-int hot_drop(const struct gm_hot *h, struct mem_range r);
+/* Back to the host; of shared memory whoever else has the object loses them too. Main thread. Negative errno. */
+int hot_drop(const struct gm_hot *h, struct mem_range r, bool shared);
 
 /* --- giveback.c --- */
 

@@ -6,15 +6,17 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#define NEAR 16u /* blocks */
+
 int hot_slots_init(struct hot_slots *hs, const struct guestmem *gm, int vm_fd, unsigned first_id, unsigned ids, struct err *e)
 {
 	uint64_t all = 0;
 
-	*hs = (struct hot_slots){.vm_fd = vm_fd, .unit = HOTPLUG_ALIGN};
-	if (gm->n_hot == 0)
-		return 0;
 	if (ids > HOT_SLOTS_MAX)
 		ids = HOT_SLOTS_MAX;
+	*hs = (struct hot_slots){.vm_fd = vm_fd, .gm = gm, .ids = ids, .unit = HOTPLUG_ALIGN};
+	if (gm->n_hot == 0)
+		return 0;
 	for (size_t i = 0; i < gm->n_hot; i++) {
 		all += gm->hot[i].at.len.v;
 		if (gm->hot[i].blocks.block_size > hs->unit)
@@ -29,6 +31,11 @@ int hot_slots_init(struct hot_slots *hs, const struct guestmem *gm, int vm_fd, u
 	for (unsigned i = 0; i < ids; i++)
 		hs->free_id[hs->n_free++] = (uint16_t)(first_id + ids - 1 - i);
 	return 0;
+}
+
+static bool scarce(const struct hot_slots *hs)
+{
+	return hs->n_free <= hs->ids / 4;
 }
 
 static int set(const struct hot_slots *hs, const struct hot_slot *s, uint64_t len)
@@ -102,19 +109,6 @@ static uint64_t unit_end(const struct hot_slots *hs, const struct gm_hot *h, uin
 	return end - start > hs->unit ? start + hs->unit : end;
 }
 
-/* Bytes of [start, end) that are in slots, and how many slots that are. */
-static uint64_t covered(const struct hot_slots *hs, uint64_t start, uint64_t end, size_t *ret_slots)
-{
-	uint64_t sum = 0;
-
-	*ret_slots = 0;
-	for (size_t i = at_or_after(hs, start); i < hs->n && hs->slot[i].start < end; i++) {
-		sum += hs->slot[i].len;
-		++*ret_slots;
-	}
-	return sum;
-}
-
 /* Calls for the part of [start, end) in each unit. */
 #define EACH_UNIT(hs, h, start, end, u, from, to)                                                                                \
 	for (uint64_t u = unit_start(hs, h, start), from, to;                                                                    \
@@ -128,46 +122,83 @@ static void bounds(const struct gm_hot *h, struct mem_range r, uint64_t *ret_sta
 	*ret_end = *ret_start + r.n * h->blocks.block_size;
 }
 
-bool hot_slots_disturbs(const struct hot_slots *hs, const struct gm_hot *h, struct mem_range r, bool plug)
+/* Whether memory on both sides of an address is of one unit, and so might be in one slot. */
+static bool within_unit(const struct hot_slots *hs, uint64_t addr)
 {
-	uint64_t start, end;
+	for (size_t i = 0; i < hs->gm->n_hot; i++) {
+		const struct gm_hot *h = &hs->gm->hot[i];
 
-	bounds(h, r, &start, &end);
-	if (!plug) {
-		size_t first = at_or_after(hs, start), last = at_or_after(hs, end - 1);
-
-		return (first < hs->n && hs->slot[first].start < start) ||
-		       (last < hs->n && hs->slot[last].start < end && hs->slot[last].start + hs->slot[last].len > end);
-	}
-	EACH_UNIT(hs, h, start, end, u, from, to)
-	{
-		uint64_t u_end = unit_end(hs, h, u);
-		size_t slots;
-
-		if (to - from < u_end - u && covered(hs, u, u_end, &slots) + (to - from) == u_end - u)
-			return true;
+		if (addr > h->at.start.v && addr - h->at.start.v < h->at.len.v)
+			return unit_start(hs, h, addr) != addr;
 	}
 	return false;
 }
 
-/* A unit that is plugged as a whole takes one slot instead of many. */
-static int merge(struct hot_slots *hs, const struct gm_hot *h, uint64_t u, uint64_t u_end)
+/* Slot i and the one after it might be one. */
+static bool joins_next(const struct hot_slots *hs, size_t i)
 {
-	size_t at = at_or_after(hs, u), slots;
+	uint64_t end = hs->slot[i].start + hs->slot[i].len;
 
-	if (covered(hs, u, u_end, &slots) != u_end - u || slots < 2)
-		return 0;
-	while (slots--)
-		if (take_out(hs, at) < 0)
+	return i + 1 < hs->n && hs->slot[i + 1].start == end && within_unit(hs, end);
+}
+
+static bool any_join(const struct hot_slots *hs)
+{
+	for (size_t i = 0; i < hs->n; i++)
+		if (joins_next(hs, i))
+			return true;
+	return false;
+}
+
+bool hot_slots_disturbs(const struct hot_slots *hs, const struct gm_hot *h, struct mem_range r, bool plug)
+{
+	uint64_t start, end;
+	size_t first, last;
+
+	bounds(h, r, &start, &end);
+	if (!plug) {
+		first = at_or_after(hs, start);
+		last = at_or_after(hs, end - 1);
+		return (first < hs->n && hs->slot[first].start < start) ||
+		       (last < hs->n && hs->slot[last].start < end && hs->slot[last].start + hs->slot[last].len > end);
+	}
+	if (!scarce(hs))
+		return false;
+	if (any_join(hs))
+		return true;
+	first = at_or_after(hs, start - 1);
+	last = at_or_after(hs, end);
+	return (first < hs->n && hs->slot[first].start < start && within_unit(hs, start)) ||
+	       (last < hs->n && hs->slot[last].start == end && within_unit(hs, end));
+}
+
+static int join_all(struct hot_slots *hs)
+{
+	for (size_t i = 0; i < hs->n; i++) {
+		struct hot_slot first = hs->slot[i];
+		uint64_t len = first.len;
+
+		if (!joins_next(hs, i))
+			continue;
+		for (bool more = true; more; len += more ? hs->slot[i].len : 0) {
+			more = joins_next(hs, i);
+			if (take_out(hs, i) < 0)
+				return -ENOTRECOVERABLE;
+		}
+		if (insert(hs, first.start, len, first.host) < 0)
 			return -ENOTRECOVERABLE;
-	return insert(hs, u, u_end - u, h->host + (u - h->at.start.v)) < 0 ? -ENOTRECOVERABLE : 0;
+	}
+	return 0;
 }
 
 int hot_slots_add(struct hot_slots *hs, const struct gm_hot *h, struct mem_range r)
 {
 	uint64_t start, end, done;
-	int rc = 0;
+	bool tidy = scarce(hs);
+	int rc = tidy ? join_all(hs) : 0;
 
+	if (rc < 0)
+		return rc;
 	bounds(h, r, &start, &end);
 	done = start;
 	EACH_UNIT(hs, h, start, end, u, from, to)
@@ -184,20 +215,18 @@ int hot_slots_add(struct hot_slots *hs, const struct gm_hot *h, struct mem_range
 				return -ENOTRECOVERABLE;
 		return rc;
 	}
-	for (uint64_t u = unit_start(hs, h, start); rc == 0 && u < end; u = unit_end(hs, h, u))
-		rc = merge(hs, h, u, unit_end(hs, h, u));
-	return rc;
+	return tidy ? join_all(hs) : 0;
 }
 
-/* What is left of a slot on one side of a cut. In pieces, each twice as long as the one nearer to the cut: the next cut is likely
- * to be close by, and then concerns a short slot. Whole where slots are scarce. */
+/* What is left of a slot on one side of a cut: near it in single blocks, because the next request is likely to be for a
+ * neighbour, and a slot of just that needs no cut; further away in ever larger pieces. Whole where slots are scarce. */
 static int put_back(struct hot_slots *hs, const struct gm_hot *h, uint64_t start, uint64_t end, bool cut_above)
 {
 	uint64_t len = h->blocks.block_size;
 	int r = 0;
 
-	while (start < end && r == 0) {
-		uint64_t n = len < end - start && hs->n_free > HOT_SLOTS_MAX / 4 ? len : end - start;
+	for (unsigned i = 1; start < end && r == 0; i++) {
+		uint64_t n = len < end - start && !scarce(hs) ? len : end - start;
 		uint64_t at = cut_above ? end - n : start;
 
 		r = insert(hs, at, n, h->host + (at - h->at.start.v));
@@ -205,7 +234,8 @@ static int put_back(struct hot_slots *hs, const struct gm_hot *h, uint64_t start
 			end -= n;
 		else
 			start += n;
-		len *= 2;
+		if (i >= NEAR)
+			len = i == NEAR ? len * NEAR : len * 2;
 	}
 	return r;
 }
