@@ -10,10 +10,11 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define MEMSRV_MS 20000 /* 1 GiB of huge pages on a slow host; then memsrv is as good as dead */
-#define NEWS_MS   50u
+#define MEMSRV_MS 20000  /* 1 GiB of huge pages on a slow host; then memsrv is as good as dead */
+#define NEWS_MS   50u    /* between two messages to the broker, */
+#define GOAL_MS   10u    /* and when the guest has what it is to have: it could go back and forth as fast as it can */
 #define TELL_MS   60000u /* for back-ends to follow a change: more than the end of a ring's requests may take */
-#define STILL_MS  1000u  /* that a guest stands still for requests of its disks at most */
+#define STILL_MS  1000u  /* that a guest stands still for requests of its disks at most, before it goes on for as long */
 #define LOOK_MS   1      /* how often they are looked at meanwhile */
 
 void hotplug_init(struct machine *m, int plug_fd)
@@ -265,23 +266,24 @@ static bool any_drains(const struct machine *m)
 	return false;
 }
 
-/* Holds the guest while a disk's requests have to end first, and looks whether they have. Under the lock, but not while it waits
- * for vCPUs, one of which may wait for the lock. */
+/* Holds the guest while a disk's requests have to end first, and looks whether they have; where that takes long, the guest goes
+ * on for a while in between. Under the lock, but not while it waits for vCPUs, one of which may wait for the lock. */
 static void keep_still(struct machine *m, struct hotplug_change *c, const struct hotplug_pause *pause, uint64_t now)
 {
-	if (!c->still && c->still_until == 0 && any_drains(m)) {
+	if (!c->still && now >= c->turn && any_drains(m)) {
 		pthread_mutex_unlock(&m->dev_lock);
 		pause->hold(pause->arg);
 		pthread_mutex_lock(&m->dev_lock);
 		c->still = true;
-		c->still_until = now + STILL_MS;
+		c->turn = now + STILL_MS;
 	}
-	for (size_t k = 0; k < m->virtio.n_vhost; k++)
-		vhost_drain(&m->virtio.vhost[k], now >= c->still_until);
-	if (!c->still || (any_drains(m) && now < c->still_until))
+	if (!c->still)
 		return;
-	if (!any_drains(m))
-		c->still_until = 0; /* another one may come to that later */
+	for (size_t k = 0; k < m->virtio.n_vhost; k++)
+		vhost_drain(&m->virtio.vhost[k]);
+	if (any_drains(m) && now < c->turn)
+		return;
+	c->turn = any_drains(m) ? now + STILL_MS : 0;
 	c->still = false;
 	pause->release(pause->arg);
 }
@@ -343,7 +345,9 @@ int hotplug_work(struct machine *m, const struct hotplug_pause *pause, uint64_t 
 		}
 		done = go_on(m, pause, now);
 	}
-	return done ? (again ? 0 : -1) : c->still ? LOOK_MS : now < c->until ? (int)(c->until - now) : 0;
+	if (done)
+		return again ? 0 : -1;
+	return c->still ? LOOK_MS : now < c->turn ? (int)(c->turn - now) : now < c->until ? (int)(c->until - now) : 0;
 }
 
 bool hotplug_request(struct machine *m, uint16_t zone, uint64_t bytes, uint32_t number)
@@ -398,8 +402,8 @@ bool hotplug_news(struct machine *m, uint64_t now, struct hotplug_news *ret, int
 
 		if (!hp->mem[i].changed)
 			continue;
-		if (b->n_plugged != b->wanted && now < hp->told_at[i] + NEWS_MS) {
-			*ret_again = (int)NEWS_MS;
+		if (now < hp->told_at[i] + (b->n_plugged != b->wanted ? NEWS_MS : GOAL_MS)) {
+			*ret_again = (int)GOAL_MS;
 			continue;
 		}
 		hp->mem[i].changed = false;

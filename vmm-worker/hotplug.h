@@ -14,9 +14,9 @@ struct hotplug_change {
 	bool there, plug;
 	size_t window;
 	struct mem_range range;
-	uint64_t until;       /* ms: then back-ends that have not followed are given up */
-	bool still;           /* vCPUs are held until disks have answered all requests, */
-	uint64_t still_until; /* at most so long */
+	uint64_t until; /* ms: then back-ends that have not followed are given up */
+	bool still;     /* vCPUs are held until disks have answered all requests */
+	uint64_t turn;  /* ms: then they are let go if they are held, and held again if that is still needed */
 };
 
 struct hotplug {
@@ -73,8 +73,8 @@ void hotplug_strayed(struct machine *m, gpa_t at);
 /* From now on everything is news, so that what is counted is told too. */
 void hotplug_count(struct machine *m);
 
-/* Something to tell the broker: true once for each window that changed, at most every 50 ms while it is on its way. now: ms.
- * *ret_again: ms until something may be told that is held back now, -1: nothing is. */
+/* Something to tell the broker: true once for each window that changed, at most every 50 ms while it is on its way, every 10 ms
+ * otherwise. now: ms. *ret_again: ms until something may be told that is held back now, -1: nothing is. */
 bool hotplug_news(struct machine *m, uint64_t now, struct hotplug_news *ret, int *ret_again);
 
 /* --- dimms.c: with ACPI, who asks hotplug.c for memory. Under the device lock --- */

@@ -275,6 +275,11 @@ static const char *cmd_disk(void)
 	return n_args ? disk_select(arg[0]) : disk_print();
 }
 
+static const char *cmd_ddma(void)
+{
+	return disk_dma(arg[0], n_args > 1 ? arg[1] : 2000);
+}
+
 static const char *cmd_dread(void)
 {
 	return disk_read(arg[0], arg[1]);
@@ -392,6 +397,7 @@ static const struct {
     {"vrace", "DEVICE MS: two CPUs at one queue", 2, cmd_vrace},
     {"follow", "DEVICE [BLOCKS]: to the size that is asked for", 1, cmd_follow},
     {"disk", "[N]: tell of the virtio-blk devices, or choose one", 0, cmd_disk},
+    {"ddma", "GPA [MS]: a page of the disk goes there, or not", 1, cmd_ddma},
     {"dread", "SECTOR COUNT: CRC-32", 2, cmd_dread},
     {"dwrite", "SECTOR COUNT PATTERN", 3, cmd_dwrite},
     {"dverify", "SECTOR COUNT PATTERN", 3, cmd_dverify},

@@ -97,6 +97,28 @@ const char *disk_verify(uint64_t sector, uint64_t count, uint64_t pattern)
 	return err;
 }
 
+/* A page into whatever is there: the address is the device's to believe. Waits a while for an answer. */
+const char *disk_dma(uint64_t addr, uint64_t ms)
+{
+	struct blk *d;
+	const char *err = blk_find(chosen, &d);
+	uint64_t end = rdtsc() + ms * tsc_khz;
+	unsigned slot;
+	uint8_t status;
+	int r = 0;
+
+	if (!err)
+		err = blk_start(d, 1, false);
+	if (err)
+		return err;
+	blk_submit(d, 0, 0, BLK_READ, 0, (const void *)addr, PAGE);
+	blk_kick(d, 0);
+	while (r == 0 && rdtsc() < end)
+		r = blk_reap(d, 0, &slot, &status);
+	print("%s\n", r == 0 ? "no answer" : r < 0 ? "another request's answer" : status ? "refused" : "done");
+	return NULL;
+}
+
 const char *disk_flush(void)
 {
 	return one(BLK_FLUSH, 0, 0);

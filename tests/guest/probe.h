@@ -192,6 +192,7 @@ const char *disk_select(uint64_t n);
 const char *disk_read(uint64_t sector, uint64_t count); /* its CRC-32 */
 const char *disk_write(uint64_t sector, uint64_t count, uint64_t pattern);
 const char *disk_verify(uint64_t sector, uint64_t count, uint64_t pattern);
+const char *disk_dma(uint64_t addr, uint64_t ms);
 const char *disk_flush(void);
 const char *disk_run(const char *words); /* NAME=VALUE ... */
 /* virtio_balloon.c; NULL or what is wrong */

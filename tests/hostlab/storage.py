@@ -56,9 +56,9 @@ class Writers:
     """One writer for each CPU, and so for each queue, in the background of a guest. Each has `blocks` blocks, and MiB of memory that requests
     come from."""
 
-    def __init__(self, vm, cpus, blocks=256, depth=8, mib=8):
+    def __init__(self, vm, cpus, first=0, blocks=256, depth=8, mib=8):
         self.vm, self.cpus, self.blocks = vm, cpus, blocks
-        vm.sh('rm -f /tmp/stop; ' + ''.join('/stamp /dev/vda %d %d %d %d %d /tmp/stop >/tmp/w%d 2>&1 & ' % (c, c * blocks, blocks, depth, mib, c)
+        vm.sh('rm -f /tmp/stop; ' + ''.join('/stamp /dev/vda %d %d %d %d %d /tmp/stop >/tmp/w%d 2>&1 & ' % (c, first + c * blocks, blocks, depth, mib, c)
                                             for c in range(cpus)) + 'true')
 
     def failures(self):

@@ -39,6 +39,9 @@ class Backend:
             self.connections.append(c)
             threading.Thread(target=self.serve, args=(c,), daemon=True).start()
 
+    def hear(self, request, payload):
+        """For tests that keep account."""
+
     def exactly(self, c, n):
         data, fds = b'', []
         while len(data) < n:
@@ -61,6 +64,7 @@ class Backend:
                 if request in (MEM_TABLE, ADD_MEM):
                     self.memory += fds + more
                 self.seen.append(request)
+                self.hear(request, payload)
                 if request in self.wrong:
                     data = self.wrong[request](payload)
                     if data is None:
@@ -77,6 +81,10 @@ class Backend:
             c.close()
 
     def close(self):
+        try:
+            self.listener.shutdown(socket.SHUT_RDWR)  # who waits in accept holds it
+        except OSError:
+            pass
         self.listener.close()
         for c in self.connections:
             try:

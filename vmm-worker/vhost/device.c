@@ -250,7 +250,6 @@ static void start(struct vhost_dev *d)
 		return;
 	}
 	d->changed.there = false;
-	d->drain = VHOST_BUSY;
 	if (d->plan->kind != DEVICE_NET && !d->fresh && !d->bases && !(d->front.protocol & UINT64_C(1) << VU_PF_INFLIGHT_SHMFD) &&
 	    order_matters(d))
 		tell(d, true,
@@ -352,6 +351,7 @@ static bool sync_once(struct vhost_dev *d)
 	case VU_TELLING:
 		return false;
 	case VU_IDLE:
+		d->drain = VHOST_BUSY;
 		if (!d->greeted)
 			came_up(d);
 		d->stopping = false;

@@ -89,10 +89,9 @@ void vhost_memory_changed(struct vhost_dev *d, const struct gm_hot *h, struct me
 bool vhost_memory_is_told(const struct vhost_dev *d);
 void vhost_memory_give_up(struct vhost_dev *d);
 
-/* Meanwhile: the guest must make no requests for a moment. vhost_drain, with the vCPUs held, looks whether all are answered;
- * enough: does not wait for that any longer, and the connection ends. */
+/* Meanwhile: the guest must make no requests for a moment. vhost_drain, with the vCPUs held, looks whether all are answered. */
 bool vhost_drains(const struct vhost_dev *d);
-void vhost_drain(struct vhost_dev *d, bool enough);
+void vhost_drain(struct vhost_dev *d);
 
 /* For vhost_sync: does what can be done at once. true: the rings have to be stopped, and the start after that tells it all. */
 bool vhost_memory_tell(struct vhost_dev *d);

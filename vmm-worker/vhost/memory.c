@@ -189,17 +189,12 @@ bool vhost_drains(const struct vhost_dev *d)
 	return d->drain == VHOST_DRAINING || d->drain == VHOST_DRAINED;
 }
 
-void vhost_drain(struct vhost_dev *d, bool enough)
+void vhost_drain(struct vhost_dev *d)
 {
 	if (d->drain != VHOST_DRAINING)
 		return;
 	if (has_answered(d)) {
 		d->drain = VHOST_DRAINED;
-		vhost_sync(d);
-	} else if (enough) {
-		/* Some back-ends would do those requests twice if their rings were just stopped and started. With a new
-		 * connection none does. */
-		vu_front_drop(&d->front, "its requests do not end, and the guest's memory changes");
 		vhost_sync(d);
 	} else if (!d->nudged) {
 		d->nudged = true;
