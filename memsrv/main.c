@@ -157,6 +157,9 @@ static int on_broker(struct memsrv *m, struct err *e)
 		return r;
 	switch (msg.op) {
 	case MS_QUERY:
+		/* Looking at huge pages that the worker has just given back would make them again: hear it first. */
+		if (m->plug >= 0 && !plug_serve(&m->zones, m->plug))
+			no_worker(m);
 		r = count(m, msg.serial, e);
 		break;
 	case MS_PLUGGER:
