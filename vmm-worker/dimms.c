@@ -1,5 +1,6 @@
 /* Memory that grows by DIMMs. What is to be added is staged first, all of it: pages and KVM slots. Then the guest is told; if the
- * host runs out on the way, it never hears of it. What the guest has ejected is out of its sight at once, and is taken away here. */
+ * host runs out on the way, it never hears of it. What the guest has ejected is out of its sight at once, and is taken away here.
+ */
 #include "machine.h"
 
 #include <stdio.h>

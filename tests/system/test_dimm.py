@@ -227,6 +227,12 @@ def exercise(g, name):
 
 
 with Broker() as b:
+    for options in 'hotplug_method=acpi', 'hotplug_size=1G':
+        with t.part('run with ' + options):
+            c = Console('run', '--memory', 'size=%s,%s' % ('128M' if LAB else '1G', options), '--cmdline', 'quiet noecho speed=off', '--socket', b.socket)
+            c.ready()
+            c.send('off\n')
+            t.equal(c.wait(), 0, 'run with %s: the guest runs, and switches itself off' % options)
     with t.part('anonymous'):
         one_kind(b, 'anon', ',thp=off')
     with t.part('memfd'):

@@ -203,7 +203,8 @@ static int control_message(unsigned k, struct chan_msg *m)
 	struct ctl_reply r = {.serial = 9};
 	struct ctl_event ev = {.kind = CTL_EVENT_STATE, .vm_id = 4, .name = "x", .state = VM_RUNNING};
 	static struct node_pages pages[2] = {{0, 1}, {NODE_ABSENT, 2}};
-	static struct ctl_zone_info zone = {"mem0", BACKING_HUGETLB, GiB, 2 * MiB, GiB, 1, 2, 8, 3, HOST_POLICY_BIND, 2, pages, "no page", 7, UINT64_MAX};
+	static struct ctl_zone_info zone = {"mem0", BACKING_HUGETLB,  GiB, 2 * MiB, GiB,       1, 2,         8,
+					    3,      HOST_POLICY_BIND, 2,   pages,   "no page", 7, UINT64_MAX};
 
 	static struct ctl_device_info device = {.id = "disk0", .socket = "/run/s", .up = true, .losses = 3, .own = true, .pid = 4321, .restarts = 2, .text = "connected"};
 
@@ -247,9 +248,9 @@ static int control_message(unsigned k, struct chan_msg *m)
 		return ctl_reply_encode(&r, m->data, sizeof(m->data), &m->len, NULL);
 	case 5:
 		memset(vms, 0, sizeof(vms));
-		vms[0] = (struct ctl_vm_info){1, "a",  1000,         VM_RUNNING, 2,     GiB,    17, 0,      5,
-					      6, true, sample_end(), 1,          &zone, "full", 1,  &device,
-					      2, epc,  2,            pins,       2,     3,      costs, 1,     &cache};
+		vms[0] = (struct ctl_vm_info){1,   "a",  1000,         VM_RUNNING, 2,     GiB,    17, 0,       5,
+					      6,   true, sample_end(), 1,          &zone, "full", 1,  &device, 2,
+					      epc, 2,    pins,         2,          3,     costs,  1,  &cache};
 		vms[0].has_balloon = true;
 		vms[0].balloon = (struct ctl_balloon_info){GiB, MiB, true, 1, 2, 3, UINT64_MAX};
 		vms[1] = (struct ctl_vm_info){.id = 2, .name = "b", .state = VM_ENDING};
@@ -379,8 +380,13 @@ static int worker_message(unsigned k, struct chan_msg *m)
 static int memory_message(unsigned k, struct chan_msg *m)
 {
 	struct ctl_request q = {.serial = 5, .op = CTL_RESIZE, .vm = "web", .zone = "mem0", .size = GiB, .no_wait = true};
-	struct ctl_event ev = {
-	    .kind = CTL_EVENT_RESIZE, .name = "x", .zone = "mem0", .done = 2 * GiB, .total = GiB, .text = "no page", .over = true};
+	struct ctl_event ev = {.kind = CTL_EVENT_RESIZE,
+			       .name = "x",
+			       .zone = "mem0",
+			       .done = 2 * GiB,
+			       .total = GiB,
+			       .text = "no page",
+			       .over = true};
 	static const uint32_t dimms[] = {1, UINT32_MAX, 8};
 	static struct ms_msg ms;
 	static struct wk_msg wk;

@@ -1,4 +1,5 @@
-/* Memory slots: what their registers say and do, and what becomes of a request, with good guests, unwilling ones, and random ones. */
+/* Memory slots: what their registers say and do, and what becomes of a request, with good guests, unwilling ones, and random
+ * ones. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -432,10 +433,14 @@ static void at_random(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test_setup(a_good_guest, fresh),         cmocka_unit_test_setup(an_unwilling_guest, fresh),
-	    cmocka_unit_test_setup(sums_that_do_not_fit, fresh), cmocka_unit_test_setup(before_the_guest_looks, fresh),
-	    cmocka_unit_test_setup(its_own_ejection, fresh),     cmocka_unit_test_setup(what_is_given_up, fresh),
-	    cmocka_unit_test_setup(nonsense, fresh),             cmocka_unit_test_setup(at_random, fresh),
+	    cmocka_unit_test_setup(a_good_guest, fresh),
+	    cmocka_unit_test_setup(an_unwilling_guest, fresh),
+	    cmocka_unit_test_setup(sums_that_do_not_fit, fresh),
+	    cmocka_unit_test_setup(before_the_guest_looks, fresh),
+	    cmocka_unit_test_setup(its_own_ejection, fresh),
+	    cmocka_unit_test_setup(what_is_given_up, fresh),
+	    cmocka_unit_test_setup(nonsense, fresh),
+	    cmocka_unit_test_setup(at_random, fresh),
 	};
 
 	return cmocka_run_group_tests_name("dimm", tests, NULL, NULL);

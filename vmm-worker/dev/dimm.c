@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ACPI 6.5, 6.3.5: the first argument of _OST is what it is about (a notification's value, or an ejection that began in the guest),
- * the second is how that went. */
+/* ACPI 6.5, 6.3.5: the first argument of _OST is what it is about (a notification's value, or an ejection that began in the
+ * guest), the second is how that went. */
 enum {
 	OST_INSERTION = 0x01,
 	OST_EJECTION = 0x03,

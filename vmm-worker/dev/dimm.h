@@ -1,6 +1,6 @@
 /* Slots for memory that is added and ejected while the guest runs, and the registers by which our DSDT works them (acpi/dimm.c;
- * the layout is in abi/platform.h). A state machine, nothing else: what a change means for pages and KVM is ../dimms.c's. PURE but
- * for the bus. Under the device lock. */
+ * the layout is in abi/platform.h). A state machine, nothing else: what a change means for pages and KVM is ../dimms.c's. PURE
+ * but for the bus. Under the device lock. */
 #pragma once
 #include "dev/bus.h"
 #include "model/limits.h"
@@ -45,8 +45,9 @@ void dimms_init(struct dimms *d, uint64_t start, uint64_t block, uint32_t node);
 
 bus_access_fn dimms_access;
 
-/* The guest is to have so many blocks. What is staged is given up; what was asked back and not looked at is not asked any more. When
- * there are to be less than there are, asks for the newest slots that add up to the difference; false: none do, nobody is asked. */
+/* The guest is to have so many blocks. What is staged is given up; what was asked back and not looked at is not asked any more.
+ * When there are to be less than there are, asks for the newest slots that add up to the difference; false: none do, nobody is
+ * asked. */
 bool dimms_request(struct dimms *d, uint64_t wanted);
 
 /* Blocks that the guest has or is about to have: all but leaving ones. */
