@@ -24,7 +24,7 @@ static void touch_resident(uint8_t *at, uint64_t len)
 	unsigned char seen[PER_BYTES];
 	size_t n = len / GUEST_PAGE;
 
-	if (mincore(at, len, seen) < 0)
+	if (len > WINDOW || mincore(at, len, seen) < 0)
 		return;
 	for (size_t i = 0; i < n;) {
 		size_t end = i;
@@ -81,15 +81,19 @@ static int query_zone(const struct zone *z, struct arena *a, struct zone_report 
 	}
 	/* Of the hotplug window only what is there. */
 	for (uint64_t b = 0, n; plugged && b < z->n_blocks; b += n) {
+		uint64_t off = p->size + b * p->block_size, end;
 		bool made;
-		int r;
 
 		n = plug_run(z, b, &made);
-		if (made && n * p->block_size > window)
-			n = window > p->block_size ? window / p->block_size : 1;
-		r = made ? tally_window(z, p->size + b * p->block_size, n * p->block_size, true, &t, e) : 0;
-		if (r < 0)
-			return r;
+		end = off + n * p->block_size;
+		for (; made && off < end; off = next) {
+			int r;
+
+			next = end - off < window ? end : off + window;
+			r = tally_window(z, off, next - off, true, &t, e);
+			if (r < 0)
+				return r;
+		}
 	}
 	for (size_t i = 0; i < LIM_HOST_NODES; i++)
 		seen += t.node[i];
