@@ -95,7 +95,6 @@ void dimms_answer(struct machine *m, uint16_t response)
 
 bool dimms_news(struct machine *m, struct hotplug_news *ret)
 {
-	const struct mem_blocks *b = &m->gm.hot[WINDOW].blocks;
 	char *text = m->hotplug.refused[WINDOW];
 	struct dimms *d = &m->dimms;
 	bool found = d->changed;
@@ -112,7 +111,7 @@ bool dimms_news(struct machine *m, struct hotplug_news *ret)
 		*ret = (struct hotplug_news){.zone = m->gm.hot[WINDOW].zone,
 					     .request = m->hotplug.request[WINDOW],
 					     .wanted = d->wanted * d->block,
-					     .plugged = b->n_plugged * d->block,
+					     .plugged = dimms_there(d) * d->block,
 					     .idle = dimms_idle(d) * d->block,
 					     .driver = d->looked,
 					     .over = over,

@@ -126,6 +126,7 @@ static void a_good_guest(void **state)
 	dimms_filled(&d, 0, 1);
 	assert_true(dimms_show(&d));
 	assert_int_equal(dimms_idle(&d), 5);
+	assert_int_equal(dimms_there(&d), 5);
 	assert_int_equal(in(PLAT_DIMM_NEXT, 4), 0);
 	assert_int_equal(status_of(0), PLAT_DIMM_ENABLED | PLAT_DIMM_INSERTED);
 	assert_int_equal(scan(true), 1);
@@ -150,9 +151,11 @@ static void a_good_guest(void **state)
 	assert_int_equal(scan(true), 2);
 	assert_int_equal(dimms_given(&d), 6);
 	assert_true(dimms_pending(&d)); /* its memory is still there */
+	assert_int_equal(dimms_there(&d), 8);
 	assert_int_equal(status_of(3), 0);
 	take_away();
 	assert_false(dimms_pending(&d));
+	assert_int_equal(dimms_there(&d), 6);
 	dimms_explain(&d, text, sizeof(text));
 	assert_string_equal(text, "");
 	assert_int_equal(d.nonsense, 0);
@@ -361,7 +364,7 @@ static void check(uint64_t blocks)
 		given += s->state == DIMM_LEAVING ? 0 : s->n;
 	}
 	assert_int_equal(given, dimms_given(&d));
-	assert_true(dimms_idle(&d) <= given);
+	assert_true(dimms_idle(&d) <= given && dimms_idle(&d) <= dimms_there(&d) && dimms_there(&d) <= blocks);
 }
 
 static void stage_something(uint64_t blocks)

@@ -294,6 +294,15 @@ uint64_t dimms_given(const struct dimms *d)
 	return n;
 }
 
+uint64_t dimms_there(const struct dimms *d)
+{
+	uint64_t n = 0;
+
+	for (uint32_t i = 0; i < LIM_DIMMS; i++)
+		n += d->slot[i].there;
+	return n;
+}
+
 uint64_t dimms_idle(const struct dimms *d)
 {
 	uint64_t n = 0;

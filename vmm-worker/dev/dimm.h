@@ -52,7 +52,9 @@ bool dimms_request(struct dimms *d, uint64_t wanted);
 
 /* Blocks that the guest has or is about to have: all but leaving ones. */
 uint64_t dimms_given(const struct dimms *d);
-/* Of those whose memory is there, blocks that the guest does not use yet. */
+/* Blocks whose memory is there, as far as everybody has been told of it: also those of leaving slots, until they are gone. */
+uint64_t dimms_there(const struct dimms *d);
+/* Of those, blocks that the guest does not use yet. */
 uint64_t dimms_idle(const struct dimms *d);
 
 /* Takes an empty slot for blocks that dimms_given lacks of what is wanted. false: all are taken. */
