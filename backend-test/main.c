@@ -25,7 +25,7 @@ static const char help_text[] =
     "Tries a vhost-user daemon (a device's back-end): what it says, what it does, what it survives.\n\n"
     "  --type TYPE     blk, net, fs or a virtio device number: adds tests with requests of that type\n"
     "  --only NAME     only this test, or the tests whose names begin with NAME.; may be repeated\n"
-    "  --write         disks: also write, into the first 64 KiB, which are read before and put back\n"
+    "  --write         disks: also write, into the first 4 KiB, which are read before and put back\n"
     "  --timeout SECS  how long one answer may take [10]\n"
     "  --json          one JSON object on standard output\n"
     "  --list          the tests, and what each needs; connects to nothing\n"

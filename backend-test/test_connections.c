@@ -93,7 +93,7 @@ static enum verdict reconnect(struct run *r)
 
 static enum verdict leaks(struct run *r)
 {
-	struct daemon_usage before = {0}, after;
+	struct daemon_usage before = {0}, after = {0};
 
 	for (unsigned i = 0; i <= RECONNECTS + 10; i++) {
 		CLEANUP(session_close) struct session s;

@@ -62,7 +62,7 @@ static enum verdict read_twice(struct run *r)
 {
 	CLEANUP(session_close) struct session s;
 	static uint8_t first[DATA_MAX];
-	uint64_t sectors;
+	uint64_t sectors = 0;
 	uint32_t len;
 
 	if (open_session(r, &s, NULL) < 0 || capacity(r, &s, &sectors) < 0)
@@ -86,7 +86,7 @@ static enum verdict read_twice(struct run *r)
 static enum verdict beyond(struct run *r)
 {
 	CLEANUP(session_close) struct session s;
-	uint64_t sectors;
+	uint64_t sectors = 0;
 	int st;
 
 	if (open_session(r, &s, NULL) < 0 || capacity(r, &s, &sectors) < 0)
@@ -146,7 +146,7 @@ static enum verdict writes(struct run *r)
 	static uint8_t saved[DATA_MAX], pattern[DATA_MAX];
 	const uint32_t len = 8 * SECTOR;
 	enum verdict v = PASS;
-	uint64_t sectors;
+	uint64_t sectors = 0;
 
 	if (open_session(r, &s, NULL) < 0 || capacity(r, &s, &sectors) < 0)
 		return broke(r, "setting the device up");
