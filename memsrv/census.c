@@ -44,10 +44,10 @@ static int tally_window(const struct zone *z, uint64_t off, uint64_t len, bool c
 
 	if (at == MAP_FAILED)
 		return err_sys(e, -errno, "zone %s: cannot map it to count its pages", z->plan->id);
-	if (z->plan->backing == BACKING_MEMFD)
-		touch_resident(at, len);
-	else if (complete)
+	if (complete)
 		madvise(at, len, MADV_POPULATE_READ);
+	else if (z->plan->backing == BACKING_MEMFD)
+		touch_resident(at, len);
 	r = place_tally_add(t, at, len, z->plan->page_size, e);
 	munmap(at, len);
 	return r;
@@ -58,7 +58,7 @@ static int query_zone(const struct zone *z, struct arena *a, struct zone_report 
 	const struct plan_zone *p = z->plan;
 	uint64_t window = p->page_size > WINDOW ? p->page_size : WINDOW, next;
 	uint64_t in_object = 0, seen = 0, plugged;
-	bool complete;
+	bool complete, whole;
 	struct place_tally t;
 	struct stat st;
 
@@ -75,11 +75,16 @@ static int query_zone(const struct zone *z, struct arena *a, struct zone_report 
 		int r;
 
 		next = p->size - off < window ? p->size : off + window;
-		r = tally_window(z, off, next - off, complete, &t, e);
+		r = tally_window(z, off, next - off, complete && p->backing != BACKING_MEMFD, &t, e);
 		if (r < 0)
 			return r;
 	}
-	/* Of the hotplug window only what is there. */
+	/* Of the hotplug window only what is there. A page of a memfd that nobody has touched since it was made there looks like
+	 * a hole. Where all of them must be there, because the object has so many, they may be touched. */
+	for (size_t i = 0; i < LIM_HOST_NODES; i++)
+		seen += t.node[i];
+	whole = p->backing != BACKING_MEMFD ||
+		((!p->reserve || p->prefault) && (uint64_t)st.st_blocks * 512 >= seen * p->page_size + plugged);
 	for (uint64_t b = 0, n; plugged && b < z->n_blocks; b += n) {
 		uint64_t off = p->size + b * p->block_size, end;
 		bool made;
@@ -90,11 +95,12 @@ static int query_zone(const struct zone *z, struct arena *a, struct zone_report 
 			int r;
 
 			next = end - off < window ? end : off + window;
-			r = tally_window(z, off, next - off, true, &t, e);
+			r = tally_window(z, off, next - off, whole, &t, e);
 			if (r < 0)
 				return r;
 		}
 	}
+	seen = 0;
 	for (size_t i = 0; i < LIM_HOST_NODES; i++)
 		seen += t.node[i];
 	if (in_object > seen && in_object - seen <= t.absent) {
