@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define START_MS  10000u /* until its connection comes: it loads a program */
@@ -58,7 +59,7 @@ static bool hear(struct backend *k)
 	int r = chan_recv(k->src.fd, m);
 
 	if (r > 0 && !k->connected && m->nfds == 1 && m->len == sizeof(struct backend_up) &&
-	    granted_console(m->fds[0], &e) == 0) {
+	    granted_socket(m->fds[0], SOCK_STREAM, "its connection", &e) == 0) {
 		k->connected = true;
 		k->until = 0;
 		devices_connected(k->vm, k->index, &m->fds[0]);

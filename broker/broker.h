@@ -1,6 +1,7 @@
 /* The broker's whole state: one of it, one thread. Everything that blocks is somebody else's process. */
 #pragma once
 #include "closer.h"
+#include "connector.h"
 #include "ledger.h"
 #include "loop.h"
 #include "options.h"
@@ -22,11 +23,12 @@ struct broker {
 	struct options opt;
 	struct loop loop;
 	struct spawner spawner, backends;
+	struct connector connector;
 	char no_backends[400]; /* why none can be started; "": they can */
 	struct ledger ledger;
 	struct closer closer;    /* of everything that clients and children sent */
 	struct host_facts facts; /* refreshed before every decision */
-	struct source listener, signals, exits, backend_exits;
+	struct source listener, signals, exits, backend_exits, connects;
 	int kvm;            /* /dev/kvm, -1 while it cannot be opened */
 	int notify;         /* -1: nobody wants to know */
 	uint64_t accept_at; /* ms; 0, or nobody is let in before that */

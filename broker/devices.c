@@ -8,16 +8,10 @@
 #include "bulkhead/fd.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define WAIT_FIRST_MS 50u
@@ -48,7 +42,7 @@ int devices_fill(struct vm *vm, const struct vm_spec *s, struct err *e)
 	g->devices = vm->device_plans;
 	g->n_devices = device_plan_build(s, &vm->plan, vm->device_plans);
 	for (size_t i = 0; i < LIM_DEVICES; i++)
-		vm->devices[i].connection = vm->devices[i].own.image = -1;
+		vm->devices[i].connection = vm->devices[i].ticket = vm->devices[i].own.image = -1;
 	for (uint32_t i = 0, n = 0; i < s->n_devices; i++) {
 		const struct device_spec *d = &s->devices[i];
 
@@ -75,9 +69,21 @@ int devices_take(struct vm *vm, uint16_t index, int *fd, struct err *e)
 	if (d->own.vm)
 		r = granted_disk(&vm->b->opt, *fd, vm->device_plans[index].id, d->own.start.flags & BACKEND_READONLY, e);
 	else
-		r = granted_console(*fd, e);
+		r = granted_socket(*fd, SOCK_STREAM, "the connection to a back-end", e);
 	if (r == 0)
 		*(d->own.vm ? &d->own.image : &d->connection) = fd_take(fd);
+	return r;
+}
+
+int devices_take_ticket(struct vm *vm, uint16_t index, int *fd, struct err *e)
+{
+	int r;
+
+	if (index >= vm->grant.n_devices || vm->devices[index].own.vm || vm->devices[index].ticket >= 0)
+		return err_set(e, -EPROTO, "create: leave to connect came for a device that is not there");
+	r = granted_socket(*fd, SOCK_SEQPACKET, "leave to connect to a back-end again", e);
+	if (r == 0)
+		vm->devices[index].ticket = fd_take(fd);
 	return r;
 }
 
@@ -94,6 +100,7 @@ void devices_free(struct vm *vm)
 {
 	for (size_t i = 0; vm->devices && i < LIM_DEVICES; i++) {
 		closer_close(&vm->b->closer, &vm->devices[i].connection, vm->owner);
+		closer_close(&vm->b->closer, &vm->devices[i].ticket, vm->owner);
 		closer_close(&vm->b->closer, &vm->devices[i].own.image, vm->owner);
 		free(vm->devices[i].path);
 	}
@@ -103,44 +110,6 @@ void devices_free(struct vm *vm)
 	vm->device_plans = NULL;
 	vm->grant.devices = NULL;
 	vm->grant.n_devices = 0;
-}
-
-static bool is_own(uid_t owner)
-{
-	return owner == 0 || owner == getauxval(AT_EUID);
-}
-
-/* The name is looked up once; what is judged is what is connected to. A stranger's name must not make us wait for a file system
- * of his: only what the kernel has at hand. */
-static int find_socket(const struct vm *vm, const char *path, struct err *e)
-{
-	bool own = is_own(vm->owner);
-	struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_MAGICLINKS | (own ? 0 : RESOLVE_CACHED)};
-	CLEANUP(fd_cleanup) int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
-	struct stat st;
-
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return err_sys(e, -errno, "%.200s", path);
-	if (!S_ISSOCK(st.st_mode))
-		return err_set(e, -ENOTSOCK, "%.200s is no socket", path);
-	if (!own && st.st_uid != vm->owner)
-		return err_set(e, -EACCES, "%.200s belongs to somebody else than the VM", path);
-	return fd_take(&fd);
-}
-
-static int reconnect(const struct vm *vm, const char *path, struct err *e)
-{
-	CLEANUP(fd_cleanup) int at = find_socket(vm, path, e);
-	CLEANUP(fd_cleanup) int fd = -1;
-	struct sockaddr_un to = {.sun_family = AF_UNIX};
-
-	if (at < 0)
-		return at;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	snprintf(to.sun_path, sizeof(to.sun_path), "/proc/self/fd/%d", at);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0)
-		return err_sys(e, -errno, "connecting to %.200s", path);
-	return fd_take(&fd);
 }
 
 /* Hands a connection to the worker, and what the back-end needs for requests of its own. */
@@ -160,17 +129,30 @@ static int hand_over(struct vm *vm, uint32_t index, int connection, struct err *
 	return r;
 }
 
+/* Has a connection made, which comes to devices_connected. */
+static int want_connection(struct vm *vm, uint32_t index, struct err *e)
+{
+	struct vm_device *d = &vm->devices[index];
+	int r;
+
+	if (d->own.vm)
+		return backend_want(&d->own, e);
+	if (d->ticket < 0)
+		return err_set(e, -EACCES, "who made the VM has left no leave to connect to it again");
+	r = connector_ask(&vm->b->connector, vm->id, index, d->ticket);
+	if (r < 0)
+		return err_set(e, r, "%s", r == -EAGAIN ? "too many are being connected to" : "the broker's connector is gone");
+	d->asked = true;
+	return 0;
+}
+
 static int serve_device(struct vm *vm, uint32_t index, struct err *e)
 {
 	struct vm_device *d = &vm->devices[index];
 	int fd = fd_take(&d->connection), r;
 
-	if (fd < 0 && d->own.vm)
-		return backend_want(&d->own, e);
 	if (fd < 0)
-		fd = reconnect(vm, d->path, e);
-	if (fd < 0)
-		return fd;
+		return want_connection(vm, index, e);
 	r = hand_over(vm, index, fd, e);
 	closer_close(&vm->b->closer, &fd, vm->owner);
 	return r;
@@ -183,14 +165,13 @@ int devices_begin(struct vm *vm, struct err *e)
 		struct vm_device *d = &vm->devices[i];
 
 		d->up = true;
-		d->hopeless = false;
+		d->asked = d->hopeless = false;
 		d->retry_at = 0;
 		d->wait_ms = WAIT_FIRST_MS;
 		d->text[0] = 0;
-		if (!d->own.vm)
-			continue;
-		closer_close(&vm->b->closer, &d->connection, vm->owner); /* of a life that ended before anybody used it */
-		if (backend_want(&d->own, e) < 0)
+		if (d->own.vm)
+			closer_close(&vm->b->closer, &d->connection, vm->owner); /* of a life that ended before anybody used it */
+		if (d->connection < 0 && want_connection(vm, i, e) < 0)
 			return err_wrap(e, "device %s", vm->device_plans[i].id);
 	}
 	return 0;
@@ -204,7 +185,7 @@ void devices_grant(struct vm *vm)
 		uint32_t i = vm->next_device;
 		struct vm_device *d = &vm->devices[i];
 
-		if (d->own.vm && d->connection < 0)
+		if (d->connection < 0)
 			return; /* devices_connected goes on here */
 		if (serve_device(vm, i, &e) < 0) {
 			vm_fail(vm, e.code ? e.code : -EPIPE, "device %s: its back-end is not there: %s", vm->device_plans[i].id,
@@ -330,6 +311,17 @@ size_t devices_describe(const struct vm *vm, struct ctl_device_info *ret)
 	return vm->grant.n_devices;
 }
 
+static void unreachable(struct vm *vm, uint32_t index, const char *why)
+{
+	char text[200];
+
+	if (index >= vm->next_device)
+		return vm_fail(vm, -ECONNREFUSED, "device %s: its back-end is not there: %s", vm->device_plans[index].id, why);
+	snprintf(text, sizeof(text), "its back-end is gone; waiting for it: %.150s", why);
+	note(vm, index, text);
+	wait_longer(&vm->devices[index]);
+}
+
 void devices_tick(struct vm *vm, uint64_t now, uint64_t *next)
 {
 	if (vm->explain_by && vm->explain_by <= now)
@@ -347,15 +339,50 @@ void devices_tick(struct vm *vm, uint64_t now, uint64_t *next)
 		if (d->retry_at <= now) {
 			/* Handed over: the worker says what becomes of it. */
 			d->retry_at = 0;
-			if (serve_device(vm, i, &e) < 0) {
-				char text[200];
-
-				snprintf(text, sizeof(text), "its back-end is gone; waiting for it: %.150s", e.text);
-				note(vm, i, text);
-				wait_longer(d);
-			}
+			if (serve_device(vm, i, &e) < 0)
+				unreachable(vm, i, e.text);
 		}
 		if (d->retry_at && d->retry_at < *next)
 			*next = d->retry_at;
 	}
+}
+
+static void connector_gone(struct broker *b)
+{
+	log_line("the connector is gone: back-ends that are lost are not connected to until the broker is started again");
+	loop_drop(&b->loop, &b->connects);
+	b->connector.channel = -1;
+	for (size_t v = 0; v < LIM_VMS; v++)
+		for (uint32_t i = 0; b->vms[v] && !b->vms[v]->dead && i < b->vms[v]->grant.n_devices; i++) {
+			if (!b->vms[v]->devices[i].asked)
+				continue;
+			b->vms[v]->devices[i].asked = false;
+			unreachable(b->vms[v], i, "the broker's connector is gone");
+		}
+}
+
+void devices_answered(struct source *s, uint32_t events)
+{
+	struct broker *b = container_of(s, struct broker, connects);
+	struct connected c;
+	int r;
+
+	while ((r = connector_next(&b->connector, &c)) == 1) {
+		struct vm *vm = NULL;
+
+		for (size_t v = 0; v < LIM_VMS && !vm; v++)
+			if (b->vms[v] && !b->vms[v]->dead && b->vms[v]->id == c.vm)
+				vm = b->vms[v];
+		/* The worker for whom it was may have gone meanwhile, or the next one have its own. */
+		if (vm && vm->goal == GOAL_NONE && c.device < vm->grant.n_devices && vm->devices[c.device].asked) {
+			vm->devices[c.device].asked = false;
+			if (c.fd >= 0)
+				devices_connected(vm, c.device, &c.fd);
+			else
+				unreachable(vm, c.device, c.text);
+		}
+		closer_close(&b->closer, &c.fd, vm ? vm->owner : 0);
+	}
+	if (r < 0)
+		connector_gone(b);
 }

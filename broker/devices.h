@@ -1,13 +1,13 @@
 /* Connections of a VM's devices to their back-ends. The first one of each is made by the client with its own rights and comes
- * with create; later ones are made here, by the name that the client gave, where that gives nobody more than he has anyway: for
- * VMs of root's and of the broker's own user, and otherwise for sockets that belong to the VM's owner. Connections of back-ends
- * that the broker starts itself come from those (backends.h). */
+ * with create, together with a ticket with which the connector makes later ones (connector.h). Connections of back-ends that the
+ * broker starts itself come from those (backends.h). */
 #pragma once
 #include "bulkhead/err.h"
 #include "model/limits.h"
 #include "wire/worker.h"
 
 #include "backends.h"
+#include "loop.h"
 
 struct broker;
 struct vm;
@@ -15,6 +15,8 @@ struct vm;
 struct vm_device {
 	char *path;         /* of the back-end's socket, or of the image, for people */
 	int connection;     /* until the worker has it; -1 */
+	int ticket;         /* the client's leave to connect again; -1: there is none */
+	bool asked;         /* the connector, for a connection */
 	struct backend own; /* ours to start */
 	bool up, hopeless;
 	uint64_t losses;
@@ -29,6 +31,7 @@ struct ctl_device_info;
 int devices_fill(struct vm *vm, const struct vm_spec *s, struct err *e);
 /* A connection, or the image for a back-end of ours. fd stays the caller's on failure. index: of the device in the spec. */
 int devices_take(struct vm *vm, uint16_t index, int *fd, struct err *e);
+int devices_take_ticket(struct vm *vm, uint16_t index, int *fd, struct err *e);
 int devices_check(const struct vm *vm, struct err *e);
 void devices_free(struct vm *vm);
 
@@ -36,7 +39,7 @@ void devices_free(struct vm *vm);
 int devices_begin(struct vm *vm, struct err *e);
 /* After the grant: a connection for each, in their order. A failure is told and takes the VM down. */
 void devices_grant(struct vm *vm);
-/* A back-end of ours has made its connection. */
+/* A back-end of ours, or the connector, has made a connection. */
 void devices_connected(struct vm *vm, uint32_t index, int *fd);
 /* A back-end of ours has ended, or could not be started. known: the worker had its connection, and tells what becomes of that. */
 void devices_lost(struct vm *vm, uint32_t index, const char *text, bool known);
@@ -49,4 +52,6 @@ bool devices_explain(struct vm *vm, int code, const char *text);
 bool devices_say(struct vm *vm, const struct wk_device_state *s);
 /* What info tells; ret has room for LIM_DEVICES. Strings are the VM's. */
 size_t devices_describe(const struct vm *vm, struct ctl_device_info *ret);
+/* Answers of the connector. */
+source_fn devices_answered;
 void devices_tick(struct vm *vm, uint64_t now, uint64_t *next);

@@ -127,7 +127,7 @@ static int open_own(struct broker *b, int systemds, struct err *e)
 		r = loop_add(&b->loop, &b->exits, b->spawner.exits, EPOLLIN, supervise_exits, e);
 	if (r == 0 && !b->no_backends[0])
 		r = loop_add(&b->loop, &b->backend_exits, b->backends.exits, EPOLLIN, backend_exits, e);
-	return r;
+	return r < 0 ? r : loop_add(&b->loop, &b->connects, b->connector.channel, EPOLLIN, devices_answered, e);
 }
 
 static int give_up_rights(struct broker *b, struct err *e)
@@ -257,6 +257,8 @@ int main(int argc, char **argv)
 	if (spawner_start(&b.spawner, SPAWN_VMS, &e) < 0) /* from here on processes are made by somebody else */
 		return die("", &e);
 	start_backend_spawner(&b);
+	if (connector_start(&b.connector, &e) < 0)
+		return die("", &e);
 	raise_descriptor_limit();
 	if (open_own(&b, systemds, &e) < 0)
 		return die("", &e);

@@ -4,11 +4,12 @@
 #include "bulkhead/fd.h"
 
 #include <errno.h>
+#include <sys/socket.h>
 
 /* The new console replaces the one before. The broker keeps its end too: a worker that comes after a reset gets it. */
 int op_console(struct client *c, struct vm *vm, struct ctl_request *q, struct chan_msg *m, struct err *e)
 {
-	int r = granted_console(m->fds[0], e);
+	int r = granted_socket(m->fds[0], SOCK_STREAM, "the console", e);
 
 	if (r < 0)
 		return r;

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 static void refuse_spec(struct client *c, const struct ctl_request *q, struct diags *ds)
 {
@@ -73,12 +74,12 @@ static int take_fds(struct vm *vm, const struct ctl_request *q, struct chan_msg 
 			r = granted_image(o, fd, "--initramfs", e);
 		} else if (role == FD_ROLE_CONSOLE) {
 			to = &vm->console;
-			r = granted_console(fd, e);
+			r = granted_socket(fd, SOCK_STREAM, "the console", e);
 		} else if (role == FD_ROLE_SERIAL_FILE) {
 			to = index == 0 ? &vm->serial_file : &vm->console_file;
 			r = granted_output(o, fd, index == 0 ? "--serial file" : "--console file", e);
-		} else if (role == FD_ROLE_DEVICE) {
-			r = devices_take(vm, index, &m->fds[i], e);
+		} else if (role == FD_ROLE_DEVICE || role == FD_ROLE_TICKET) {
+			r = (role == FD_ROLE_DEVICE ? devices_take : devices_take_ticket)(vm, index, &m->fds[i], e);
 			if (r < 0)
 				return r;
 			continue;

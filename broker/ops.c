@@ -13,7 +13,7 @@ static const struct op ops[] = {
     /* clang-format off */
                    /* name       who         states                      fds                                    at least/most  bytes   */
     [CTL_CREATE]  = {"create",  OP_ANYBODY, 0,                          FD(KERNEL) | FD(INITRAMFS) | FD(CONSOLE) |
-                                                                        FD(SERIAL_FILE) | FD(ZONE_FILE) | FD(DEVICE), 1, LIM_ZONES + LIM_DEVICES + 5, CHAN_MSG_MAX, op_create},
+                                                                        FD(SERIAL_FILE) | FD(ZONE_FILE) | FD(DEVICE) | FD(TICKET), 1, LIM_ZONES + 2 * LIM_DEVICES + 5, CHAN_MSG_MAX, op_create},
     [CTL_BOOT]    = {"boot",    OP_OWNER,   IN(CREATED) | IN(STOPPED),  0,                                     0, 0, SMALL, op_boot},
     [CTL_LIST]    = {"list",    OP_ANYBODY, 0,                          0,                                     0, 0, SMALL, op_list},
     [CTL_INFO]    = {"info",    OP_OWNER,   ANY_STATE,                  0,                                     0, 0, SMALL, op_info},

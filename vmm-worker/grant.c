@@ -44,6 +44,7 @@ static int *place_for(struct grant *g, const struct fd_tag *tag)
 	case FD_ROLE_EPC:
 		return tag->index < g->w.plan->n_epc ? &g->epc[tag->index] : NULL;
 	case FD_ROLE_DEVICE:    /* come by WK_DEVICE */
+	case FD_ROLE_TICKET:    /* for the broker's connector */
 	case FD_ROLE_ZONE_FILE: /* files go to the worker as the zone's object, FD_ROLE_ZONE */
 		return NULL;
 	}

@@ -1,6 +1,7 @@
 #include "check_files.h"
 
 #include "bulkhead/fd.h"
+#include "ticket.h"
 #include "model/size_text.h"
 
 #include <errno.h>
@@ -181,7 +182,8 @@ static void check_disk_image(const struct device_spec *d, uint16_t index, struct
 	}
 }
 
-/* The back-end is reached with the caller's rights, once; a full queue of connections is a back-end that does not work. */
+/* The back-end is reached with the caller's rights, and a ticket says that it may be again; a full queue of connections is a
+ * back-end that does not work. */
 static void connect_backend(const struct device_spec *d, uint16_t index, struct opened_files *f, struct diags *ds)
 {
 	static const char *const option[] = {
@@ -192,6 +194,7 @@ static void connect_backend(const struct device_spec *d, uint16_t index, struct 
 	};
 	struct wanted w = {.option = option[d->kind], .path = d->socket, .role = FD_ROLE_DEVICE, .index = index};
 	int fd CLEANUP(fd_cleanup) = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int ticket CLEANUP(fd_cleanup) = -1;
 	struct sockaddr_un to = {.sun_family = AF_UNIX};
 
 	txt_set(&w.text, "socket=%s", d->socket);
@@ -211,7 +214,15 @@ static void connect_backend(const struct device_spec *d, uint16_t index, struct 
 			 "cannot connect to the back-end: %s", strerrordesc_np(err));
 		return;
 	}
+	ticket = ticket_write(d->socket, fd);
+	if (ticket < 0) {
+		diag_add(ds, DIAG_ERROR, w.option, w.text.s, "look at the limit of open files (ulimit -n)",
+			 "leave for the broker to connect again cannot be written: %s", strerrordesc_np(-ticket));
+		return;
+	}
 	keep(f, &w, &fd, ds);
+	w.role = FD_ROLE_TICKET;
+	keep(f, &w, &ticket, ds);
 }
 
 int check_files(const struct vm_spec *spec, struct opened_files *ret, struct diags *ds)

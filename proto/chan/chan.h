@@ -5,7 +5,7 @@
 #include "bulkhead/base.h"
 
 #define CHAN_MSG_MAX    (128u * 1024u) /* bytes in one message; the kernel's default send buffer holds it */
-#define CHAN_FDS_MAX    128u           /* fds in one message */
+#define CHAN_FDS_MAX    160u           /* fds in one message */
 #define CHAN_FDS_KERNEL 253u           /* the kernel's own bound (SCM_MAX_FD): what may arrive before we can say no */
 
 struct chan_msg {

@@ -27,13 +27,14 @@ void codec_tags_get(struct codec *c, Pb__FdTag *const *in, size_t n, const struc
 		codec_fail(c, -EPROTO, "too many file descriptors");
 	CODEC_EACH(c, i, n)
 	{
-		enum fd_role role = codec_u32(c, in[i]->role, FD_ROLE_KVM, FD_ROLE_EPC, "role of a file descriptor");
+		enum fd_role role = codec_u32(c, in[i]->role, FD_ROLE_KVM, FD_ROLE_TICKET, "role of a file descriptor");
 		bool of_zone = role == FD_ROLE_ZONE || role == FD_ROLE_ZONE_FILE;
+		bool of_device = role == FD_ROLE_DEVICE || role == FD_ROLE_TICKET;
 
 		tags[i].role = role;
 		tags[i].index = (uint16_t)codec_u32(c, in[i]->index, 0,
 						    of_zone                       ? LIM_ZONES - 1
-						    : role == FD_ROLE_DEVICE      ? LIM_DEVICES - 1
+						    : of_device                   ? LIM_DEVICES - 1
 						    : role == FD_ROLE_EPC         ? LIM_EPC - 1
 						    : role == FD_ROLE_SERIAL_FILE ? 1
 										  : 0,

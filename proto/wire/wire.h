@@ -30,6 +30,7 @@ enum fd_role {
 	FD_ROLE_DEVICE,      /* index: device of the spec; a stream socket that the client connected to its back-end, or a disk's image */
 	FD_ROLE_PLUG,        /* an end of the channel between worker and memsrv, wire/plug.h */
 	FD_ROLE_EPC,         /* index: EPC section; /dev/sgx_vepc, opened by the broker, one open for each section */
+	FD_ROLE_TICKET,      /* index: device of the spec; leave to connect to its back-end again, chan/ticket.h */
 };
 
 struct fd_tag {

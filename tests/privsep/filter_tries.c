@@ -106,8 +106,8 @@ static bool as_expected(const struct filter *f, long nr, struct expectation x, c
 
 int main(int argc, char **argv)
 {
-	static const struct filter *const filters[] = {FILTER_BROKER,      FILTER_BROKER_CLOSER, FILTER_SPAWNER,      FILTER_MEMSRV_SETUP,
-						       FILTER_MEMSRV_MAIN, FILTER_WORKER_SETUP, FILTER_WORKER_MAIN,
+	static const struct filter *const filters[] = {FILTER_BROKER,      FILTER_BROKER_CLOSER, FILTER_SPAWNER,      FILTER_CONNECTOR,
+						       FILTER_MEMSRV_SETUP, FILTER_MEMSRV_MAIN, FILTER_WORKER_SETUP, FILTER_WORKER_MAIN,
 						       FILTER_WORKER_VCPU};
 	static struct expectation x[NUMBERS];
 	const struct expectation die = {MUST_DIE, 0};

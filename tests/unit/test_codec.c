@@ -384,7 +384,7 @@ static void test_refused(void **state)
 	    {"fd without tag", CTL_LIST, 1, "", 0},
 	    {"tag without fd", CTL_CONSOLE, 0, "\x0a\x01x\x2a\x02\x08\x04", 7},
 	    {"role 0", CTL_CONSOLE, 1, "\x0a\x01x\x2a\x00", 5},
-	    {"role 11", CTL_CONSOLE, 1, "\x0a\x01x\x2a\x02\x08\x0b", 7},
+	    {"role 12", CTL_CONSOLE, 1, "\x0a\x01x\x2a\x02\x08\x0c", 7},
 	    {"new size without resize", CTL_INFO, 0, "\x0a\x01x\x38\x05", 5},
 	    {"zone without resize", CTL_INFO, 0, "\x0a\x01x\x32\x01z", 6},
 	    {"resize of no VM", CTL_RESIZE, 0, "\x38\x05", 2},
