@@ -339,7 +339,7 @@ static const char *cmd_deflate(void)
 
 static const char *cmd_report(void)
 {
-	return balloon_report(arg[0], arg[1]);
+	return balloon_report(arg[0], arg[1], n_args > 2 && arg[2] ? arg[2] : UINT64_C(0x400000));
 }
 
 static const char *cmd_bactual(void)
@@ -406,7 +406,7 @@ static const struct {
     {"balloon", "", 0, cmd_balloon},
     {"inflate", "GPA LEN [PAGES AT ONCE]", 2, cmd_inflate},
     {"deflate", "GPA LEN [PAGES AT ONCE]", 2, cmd_deflate},
-    {"report", "GPA LEN: a free range", 2, cmd_report},
+    {"report", "GPA LEN [BYTES AT ONCE]: a free range", 2, cmd_report},
     {"bactual", "PAGES: says that the balloon has so many", 1, cmd_bactual},
     {"breset", "start the balloon's driver again", 0, cmd_breset},
     {"bstorm", "GPA MS: requests without end", 2, cmd_bstorm},

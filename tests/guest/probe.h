@@ -198,7 +198,7 @@ const char *disk_run(const char *words); /* NAME=VALUE ... */
 /* virtio_balloon.c; NULL or what is wrong */
 const char *balloon_print(void);
 const char *balloon_pages(bool inflate, uint64_t addr, uint64_t len, uint64_t at_once);
-const char *balloon_report(uint64_t addr, uint64_t len);
+const char *balloon_report(uint64_t addr, uint64_t len, uint64_t most_at_once);
 const char *balloon_actual(uint64_t pages);
 const char *balloon_reset(void);
 const char *balloon_storm(uint64_t addr, uint64_t ms);

@@ -39,17 +39,21 @@ static const char *start(void)
 	if (!b.list)
 		b.list = mem_page();
 	for (uint16_t i = 0; !err && i < N_QUEUES; i++) {
+		uint16_t queue = i;
+
 		if (i == REPORT && !(b.features & REPORTING))
 			break;
 		if (!b.q[i].r)
 			b.q[i].r = mem_page();
 		if (!b.list || !b.q[i].r)
 			return "no page left";
+		if (i == REPORT)
+			queue = vpci_queue_size(&b.pci, 4) ? 4 : 3;
 		memset((void *)b.q[i].r, 0, sizeof(*b.q[i].r));
 		b.q[i].next = 0;
-		/* 5.5.2: 3 would be of free page hints, 2 of statistics. */
-		b.q[i].doorbell = vpci_queue(&b.pci, i == REPORT ? 4 : i, QUEUE, (uint64_t)&b.q[i].r->desc,
-					     (uint64_t)&b.q[i].r->avail_flags, (uint64_t)&b.q[i].r->used_flags, VIRTIO_NO_VECTOR);
+		/* 5.5.2: 3 would be of free page hints, 2 of statistics. QEMU leaves out 3. */
+		b.q[i].doorbell = vpci_queue(&b.pci, queue, QUEUE, (uint64_t)&b.q[i].r->desc, (uint64_t)&b.q[i].r->avail_flags,
+					     (uint64_t)&b.q[i].r->used_flags, VIRTIO_NO_VECTOR);
 		if (!b.q[i].doorbell)
 			return "a doorbell cannot be reached";
 	}
@@ -111,10 +115,15 @@ const char *balloon_print(void)
 	return err;
 }
 
+static void took(uint64_t t0)
+{
+	print("%lu us\n", (rdtsc() - t0) * 1000 / (tsc_khz ? tsc_khz : 1000000));
+}
+
 const char *balloon_pages(bool inflate, uint64_t addr, uint64_t len, uint64_t at_once)
 {
 	unsigned queue = inflate ? INFLATE : DEFLATE;
-	uint64_t pfn = addr / PAGE, end = (addr + len) / PAGE;
+	uint64_t pfn = addr / PAGE, end = (addr + len) / PAGE, t0 = rdtsc();
 	const char *err = find();
 
 	if (at_once == 0 || at_once > PFNS)
@@ -127,19 +136,24 @@ const char *balloon_pages(bool inflate, uint64_t addr, uint64_t len, uint64_t at
 		offer(queue, (uint64_t)b.list, n * 4, 0, 1);
 		err = wait_for(queue);
 	}
+	took(t0);
 	return err;
 }
 
-const char *balloon_report(uint64_t addr, uint64_t len)
+const char *balloon_report(uint64_t addr, uint64_t len, uint64_t most)
 {
+	uint64_t t0 = rdtsc(), n;
 	const char *err = find();
 
 	if (!err && !(b.features & REPORTING))
 		err = "the device does not want to know";
-	if (err)
-		return err;
-	offer(REPORT, addr, (uint32_t)len, VDESC_WRITE, 1);
-	return wait_for(REPORT);
+	for (; !err && len; addr += n, len -= n) {
+		n = len < most ? len : most;
+		offer(REPORT, addr, (uint32_t)n, VDESC_WRITE, 1);
+		err = wait_for(REPORT);
+	}
+	took(t0);
+	return err;
 }
 
 const char *balloon_actual(uint64_t pages)

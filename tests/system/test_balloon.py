@@ -111,7 +111,7 @@ def hostile(b, name, c, kb):
     t.equal([was - kb(), i['foreign_bytes']], [8, foreign + 8192], name + ': half of it memory; deflating what nobody inflated')
     for what, at, n in (('behind memory', T, 4096), ('over its end', LOW + ZONE - 4096, 8192), ('almost 4 GiB', AT, 0xfffff000)):
         was = kb()
-        got = ask(c, 'report %d %d' % (at, n))
+        got = ask(c, 'report %d %d %d' % (at, n, n))
         t.ok('needs a reset' in got and kb() == was, '%s: a report of %s breaks the device, not the VM' % (name, what), (got, was, kb()))
         good(c, 'breset')
     good(c, 'report %d 4096' % (AT + 4 * MiB))
