@@ -3,8 +3,8 @@
 #pragma once
 #include "virtio/device.h"
 
-#define BALLOON_PFNS_MAX 1024u /* pages of one request that are looked at; Linux sends 256 */
-#define BALLOON_STEP     (2 * MiB)
+#define BALLOON_PFNS_MAX 1024u     /* pages of one request that are looked at; Linux sends 256 */
+#define BALLOON_STEP     (4 * MiB) /* the largest range that Linux reports at once */
 
 /* A request on its way: its buffer goes back to the guest when all of it is done. */
 struct balloon_job {
