@@ -75,6 +75,7 @@ static void build(const struct device_spec *d, const struct mem_plan *plan, size
 	    .kind = d->kind,
 	    .virtio_id = virtio_id_of(d),
 	    .pci_segment = (uint16_t)d->pci_segment,
+	    .own = device_spec_own_backend(d),
 	    .n_queues = queues_of(d),
 	    .mtu = (uint16_t)d->mtu,
 	};
@@ -112,6 +113,8 @@ static int check_one(const struct device_plan *d, const struct mem_plan *plan, s
 		return err_set(e, -EINVAL, "a device has no id, or a text without an end");
 	if (d->virtio_id == 0 || d->virtio_id > 63 || d->pci_segment >= plan->n_segments)
 		return err_set(e, -EINVAL, "device %s: type %u on segment %u", d->id, d->virtio_id, d->pci_segment);
+	if (d->own && d->kind != DEVICE_DISK)
+		return err_set(e, -EINVAL, "device %s: no back-end of ours is for that", d->id);
 	if (d->n_queues == 0 || d->n_queues > DEVICE_QUEUES_MAX || (d->kind == DEVICE_NET && d->n_queues % 2))
 		return err_set(e, -EINVAL, "device %s: %u queues", d->id, d->n_queues);
 	for (unsigned i = 0; i < d->n_queues; i++)

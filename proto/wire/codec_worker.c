@@ -91,6 +91,7 @@ static void devices_put(struct codec *c, const struct wk_grant *g, Pb__WkGrant *
 		o->n_queue_sizes = d->n_queues;
 		o->zones = d->zones;
 		o->narrowed = d->narrowed;
+		o->own = d->own;
 		if (d->has_mac)
 			o->mac = (ProtobufCBinaryData){sizeof(d->mac), (uint8_t *)(uintptr_t)d->mac};
 		o->mtu = d->mtu;
@@ -122,6 +123,7 @@ static void devices_get(struct codec *c, const Pb__WkGrant *in, struct wk_grant 
 			d->queue_size[k] = (uint16_t)codec_u32(c, o->queue_sizes[k], 1, DEVICE_QUEUE_SIZE_MAX, "size of a queue");
 		d->zones = o->zones;
 		d->narrowed = o->narrowed;
+		d->own = o->own;
 		d->has_mac = o->mac.len;
 		if (d->has_mac)
 			memcpy(d->mac, o->mac.data, sizeof(d->mac));

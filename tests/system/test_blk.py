@@ -3,18 +3,16 @@
 """A disk behind Debian's qemu-storage-daemon, driven by the probe guest: what it writes is in the image and the other way round, by polling and
 by interrupts, on several queues, and while the daemon is killed and started again under load."""
 
-import array
 import os
 import subprocess
 import time
 import zlib
 
+from probe_disk import SECTOR, ask, good, words, wrong_blocks
 from vmlib import LAB, TMP, Broker, Console, Inventory, MiB, Tap, until
 
 t = Tap()
 before = Inventory()
-SECTOR, BLOCK = 512, 4096
-MASK = (1 << 64) - 1
 SIZE = 16 * MiB
 
 
@@ -46,29 +44,6 @@ class Daemon:
         self.kill()
 
 
-def words(data):
-    a = array.array('Q')
-    a.frombytes(data)
-    return a
-
-
-def stamp(sector, request):
-    """What the guest's load writes into a sector."""
-    return array.array('Q', [sector, request] + [(~request + i) & MASK for i in range(2, SECTOR // 8)]).tobytes()
-
-
-def wrong_blocks(image, blocks, requests):
-    """Blocks that do not hold what the last request for them wrote."""
-    bad, n = [], BLOCK // SECTOR
-    with open(image, 'rb') as f:
-        data = f.read(blocks * BLOCK)
-    for b in range(blocks):
-        last = b + (requests - 1 - b) // blocks * blocks
-        if data[b * BLOCK:(b + 1) * BLOCK] != b''.join(stamp(b * n + s, last) for s in range(n)):
-            bad.append((b, last, words(data[b * BLOCK:b * BLOCK + 16]).tolist()))
-    return bad
-
-
 def machine(b, name, sock):
     b('create', '--name', name, '--cmdline', 'quiet noecho speed=off', '--memory', 'size=64M,shared=on',
       '--disk', 'vhost_user=on,socket=%s,num_queues=2' % sock, check=0)
@@ -76,15 +51,6 @@ def machine(b, name, sock):
     b('boot', name, check=0)
     c.ready()
     return c
-
-
-def ask(c, text):
-    c.send(text + '\n')
-    return c.expect('= ')[:-2] + '= ' + c.expect('\n')
-
-
-def good(answer):
-    return '= ok' in answer.splitlines()[-1]
 
 
 def single(c, image):

@@ -315,6 +315,7 @@ static int worker_message(unsigned k, struct chan_msg *m)
 					    .queue_size = {128, 256},
 					    .zones = UINT64_MAX,
 					    .narrowed = true,
+					    .own = true,
 					    .has_mac = true,
 					    .mac = {2, 0, 0, 0, 0, 1},
 					    .mtu = 1500,

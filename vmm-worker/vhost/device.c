@@ -422,6 +422,7 @@ int vhost_init(struct vhost_dev *d, const struct device_plan *plan, const struct
 	d->fresh = true;
 	vu_front_init(&d->front);
 	d->front.n_queues = plan->n_queues;
+	d->front.records = plan->own;
 	vhost_kind_init(d);
 	for (unsigned q = 0; q < plan->n_queues; q++) {
 		int gsi = irq_gsi_alloc(host->irq);

@@ -64,6 +64,8 @@ struct vu_front {
 	struct vu_region told[VU_MAP_MAX];
 	enum vu_phase after; /* of VU_TELLING */
 	bool config_stale;
+	/* QEMU's library keeps a record of requests in flight for whoever asks for it, but its storage daemon (7.2) does not say so. */
+	bool records;
 	int inflight_fd; /* kept over connections; -1: none */
 	struct vu_inflight inflight;
 	unsigned step, round;

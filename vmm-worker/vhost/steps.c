@@ -305,7 +305,7 @@ int vu_step_take(struct vu_front *f)
 			return err_set(&f->why, -EPROTO, "it speaks only the virtio of before version 1");
 		return 0;
 	case VU_GET_PROTOCOL_FEATURES:
-		f->protocol = vu_get_u64(m) & PROTOCOL_KNOWN;
+		f->protocol = (vu_get_u64(m) & PROTOCOL_KNOWN) | (f->records ? BIT(VU_PF_INFLIGHT_SHMFD) : 0);
 		f->max_map = VU_REGIONS_MAX;
 		return 0;
 	case VU_GET_QUEUE_NUM:
