@@ -150,7 +150,7 @@ with Broker() as b:
         c.kill()
         b('stop', 'fast', check=0)
         b('delete', 'fast', check=0)
-    with t.part('a daemon that dies'), Daemon(image, sock, 2, 100 if LAB else 800) as daemon:
+    with t.part('a daemon that dies'), Daemon(image, sock, 2, 80 if LAB else 500) as daemon:
         c = machine(b, 'slow', sock)
         killed(b, daemon, image, 'slow', c)
         c.kill()
