@@ -29,17 +29,44 @@ static void set_free(struct host_node *n, uint64_t page_size, uint64_t bytes)
 			n->huge[i].free = bytes / page_size;
 }
 
-static void lower_to(struct host_facts *f, const struct host_facts *cap)
+/* There is never more than the host has now, nor less than that without all that is promised and perhaps not taken yet. */
+static uint64_t between(uint64_t left, uint64_t now, uint64_t flying)
 {
-	for (size_t i = 0; i < f->n_nodes && i < cap->n_nodes; i++) {
-		struct host_node *n = &f->nodes[i];
-		const struct host_node *c = &cap->nodes[i];
+	uint64_t least = now > flying ? now - flying : 0;
 
-		if (n->mem_free > c->mem_free)
-			n->mem_free = c->mem_free;
+	return left > now ? now : left < least ? least : left;
+}
+
+static void look_again(struct ledger *l, const struct host_facts *now)
+{
+	for (size_t i = 0; i < l->left.n_nodes && i < now->n_nodes; i++) {
+		struct host_node *n = &l->left.nodes[i];
+		const struct host_node *c = &now->nodes[i], *f = &l->flying.nodes[i];
+
+		n->mem_free = between(n->mem_free, c->mem_free, f->mem_free);
 		for (size_t h = 0; h < n->n_huge && h < c->n_huge; h++)
-			if (n->huge[h].free > c->huge[h].free)
-				n->huge[h].free = c->huge[h].free;
+			n->huge[h].free = between(n->huge[h].free, c->huge[h].free, f->huge[h].free);
+	}
+}
+
+static void start_over(struct ledger *l, const struct host_facts *now)
+{
+	l->left = l->flying = *now;
+	for (size_t i = 0; i < l->flying.n_nodes; i++) {
+		l->flying.nodes[i].mem_free = 0;
+		for (size_t h = 0; h < l->flying.nodes[i].n_huge; h++)
+			l->flying.nodes[i].huge[h].free = 0;
+	}
+}
+
+static void add_takes(struct host_facts *f, const struct promise *p, bool add)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		struct host_node *n = &f->nodes[p->take[i].node];
+		uint64_t free = p->take[i].node < f->n_nodes ? get_free(n, p->take[i].page_size) : 0;
+
+		if (p->take[i].node < f->n_nodes)
+			set_free(n, p->take[i].page_size, add ? free + p->take[i].bytes : free - p->take[i].bytes);
 	}
 }
 
@@ -114,15 +141,16 @@ int ledger_promise(struct ledger *l, const struct host_facts *now, const struct 
 	size_t n;
 
 	if (l->in_flight == 0)
-		l->left = *now;
+		start_over(l, now);
 	else
-		lower_to(&l->left, now); /* others on this host have taken pages since */
+		look_again(l, now);
 	n = plan_needs(plan, &l->left, rows, ARRAY_LEN(rows));
 	for (size_t i = 0; i < n; i++)
 		if (rows[i].missing)
 			return refuse(&rows[i], l->in_flight > 0, e);
 	for (size_t i = 0; i < n; i++)
 		take(&l->left, &p, &rows[i]);
+	add_takes(&l->flying, &p, true);
 	l->in_flight++;
 	*ret = p;
 	return 0;
@@ -154,6 +182,7 @@ void ledger_kept(struct ledger *l, struct promise *p)
 	assert(l->in_flight > 0);
 	p->in_flight = false;
 	l->in_flight--;
+	add_takes(&l->flying, p, false);
 }
 
 void ledger_returned(struct ledger *l, struct promise *p)
@@ -161,11 +190,7 @@ void ledger_returned(struct ledger *l, struct promise *p)
 	if (!p->made)
 		return;
 	ledger_kept(l, p);
-	for (size_t i = 0; l->in_flight && i < p->n; i++)
-		if (p->take[i].node < l->left.n_nodes) {
-			struct host_node *n = &l->left.nodes[p->take[i].node];
-
-			set_free(n, p->take[i].page_size, get_free(n, p->take[i].page_size) + p->take[i].bytes);
-		}
+	if (l->in_flight)
+		add_takes(&l->left, p, true);
 	*p = (struct promise){0};
 }

@@ -9,8 +9,10 @@
 struct ledger {
 	unsigned in_flight; /* VMs whose memory is being made */
 	/* Free pages as they were when nothing was in flight, less every promise made since: exact for our own VMs however far
-	 * each has come with populating. Meaningless while in_flight is 0. */
+	 * each has come with populating. What others on this host have taken meanwhile is taken off, too; what they give back is
+	 * seen as far as it is more than all of flying. Meaningless while in_flight is 0. */
 	struct host_facts left;
+	struct host_facts flying; /* in the place of free pages: what was promised to VMs in flight */
 };
 
 /* What one VM was promised: bytes off a node's free pages of one size. */

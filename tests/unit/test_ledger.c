@@ -130,6 +130,26 @@ static void test_others(void **state)
 	assert_int_equal(ask(&b, 6, 0), -ENOMEM);
 }
 
+/* And gives them back, while there is always some VM in flight: nothing is forgotten to be free. */
+static void test_others_give_back(void **state)
+{
+	struct promise a, b, c;
+
+	assert_int_equal(ask(&a, 10, 0), 0);
+	for (unsigned i = 0; i < 20; i++) {
+		populate(0, 95);
+		assert_int_equal(ask(&b, 6, 0), -ENOMEM);
+		populate(0, (uint64_t)-95);
+		assert_int_equal(ask(&b, 91, 0), -ENOMEM);
+		assert_int_equal(ask(&b, 90, 0), 0);
+		assert_int_equal(ask(&c, 1, 0), -ENOMEM);
+		ledger_returned(&ledger, &a);
+		assert_int_equal(ask(&a, 10, 0), 0);
+		ledger_returned(&ledger, &b);
+	}
+	assert_int_equal(ledger.in_flight, 1);
+}
+
 /* Whoever may take from any node does not take what only one node can give, if there is a choice. */
 static void test_anywhere(void **state)
 {
@@ -172,6 +192,7 @@ int main(void)
 	    cmocka_unit_test_setup(test_returned, setup),    cmocka_unit_test_setup(test_deleted_meanwhile, setup),
 	    cmocka_unit_test_setup(test_others, setup),      cmocka_unit_test_setup(test_anywhere, setup),
 	    cmocka_unit_test_setup(test_small_pages, setup), cmocka_unit_test_setup(test_lazy, setup),
+	    cmocka_unit_test_setup(test_others_give_back, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
