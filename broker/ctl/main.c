@@ -41,7 +41,8 @@ void command_help(const char *verb, const char *flags)
 {
 	for (unsigned i = 0; i < n_commands; i++)
 		if (!strcmp(commands[i].name, verb))
-			printf("usage: bulkhead %s %s\n\n%s\n\n", verb, commands[i].synopsis, commands[i].help);
+			printf("usage: bulkhead %s%s%s\n\n%s\n\n", verb, *commands[i].synopsis ? " " : "", commands[i].synopsis,
+			       commands[i].help);
 	fputs("  --socket PATH   the broker's control socket [default: $BULKHEAD_SOCKET, your own broker, " CTL_DEFAULT_SOCKET
 	      "]\n",
 	      stdout);
