@@ -196,7 +196,7 @@ int grow_ask(struct vm *vm, size_t zone, uint64_t bytes, struct err *e)
 	struct broker *b = vm->b;
 	int r;
 
-	if (bytes > g->plugged && bytes > g->wanted) {
+	if (bytes > g->plugged && (bytes > g->wanted || !g->promise_until)) {
 		r = host_facts_refresh(HOST_ROOT_REAL, &b->facts, e);
 		if (r < 0)
 			return r;

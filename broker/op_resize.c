@@ -63,6 +63,10 @@ int op_resize(struct client *c, struct vm *vm, struct ctl_request *q, struct cha
 			   .serial = q->serial, .code = -EINVAL, .text = "the memory cannot be resized like this", .diags = &ds});
 		return 0;
 	}
+	g = &vm->grown[d.index];
+	/* What it has not reached yet it is asked for again, and may try at once. */
+	if (d.action == RESIZE_NOTHING && now.method == HOTPLUG_VIRTIO_MEM && g->plugged != g->wanted)
+		d = (struct resize_decision){.action = RESIZE_VIRTIO_MEM, .index = d.index, .plugged = g->wanted};
 	if (d.action != RESIZE_NOTHING) {
 		r = grow_ask(vm, d.index, d.plugged, e);
 		if (r < 0)
@@ -70,7 +74,6 @@ int op_resize(struct client *c, struct vm *vm, struct ctl_request *q, struct cha
 	}
 	op_done(c, q, vm);
 	c->watch_vm = vm->id;
-	g = &vm->grown[d.index];
 	ev.zone = vm->plan.zones[d.index].id;
 	ev.done = vm->plan.zones[d.index].size + g->plugged - g->idle;
 	ev.total = q->size;

@@ -358,7 +358,8 @@ bool hotplug_request(struct machine *m, uint16_t zone, uint64_t bytes, uint32_t 
 		if (h->zone != zone)
 			continue;
 		pthread_mutex_lock(&m->dev_lock);
-		m->hotplug.refused[i][0] = '\0';
+		if (m->hotplug.acpi || h->blocks.wanted != bytes / h->blocks.block_size)
+			m->hotplug.refused[i][0] = '\0';
 		m->hotplug.request[i] = number;
 		if (m->hotplug.acpi)
 			dimms_ask(m, bytes);
