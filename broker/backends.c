@@ -68,7 +68,7 @@ static bool hear(struct backend *k)
 		keep_words(k, m->data, m->len);
 	} else if (r != 0 && r != -EAGAIN && !k->ended) { /* descriptors that nobody asked for, or more than a message holds */
 		log_line("VM %s: device %s: its back-end sent nonsense: killed", k->vm->name, k->vm->device_plans[k->index].id);
-		keep_words(k, (const uint8_t *)"it sent nonsense", 16);
+		k->why = "sent nonsense and was killed";
 		end(k);
 	}
 	if (r <= 0 && r != -EAGAIN && k->src.fn) {
@@ -123,6 +123,7 @@ static int start(struct backend *k, struct err *e)
 	k->starts++;
 	k->heard = 0;
 	k->said[0] = 0;
+	k->why = NULL;
 	/* It has not done anything yet that could fill its channel. */
 	r = chan_send(c.channel, &k->start, sizeof(k->start), &k->image, 1);
 	if (r < 0)
@@ -159,7 +160,7 @@ void backend_tick(struct backend *k, uint64_t now, uint64_t *next)
 	if (!k->until || !k->pid)
 		return;
 	if (k->until <= now) {
-		keep_words(k, (const uint8_t *)"it did not come up in time", 26);
+		k->why = "did not come up in time and was killed";
 		end(k);
 	} else if (k->until < *next) {
 		*next = k->until;
@@ -181,7 +182,7 @@ static void gone(struct backend *k, const struct spawn_exit *x)
 	k->until = 0;
 	k->ended = false;
 	spawn_exit_text(x, how, sizeof(how));
-	snprintf(text, sizeof(text), "its back-end %s%s%s", how, k->said[0] ? ": " : "", k->said);
+	snprintf(text, sizeof(text), "its back-end %s%s%s", k->why ? k->why : how, k->said[0] ? ": " : "", k->said);
 	if (vm->goal != GOAL_NONE) {
 		if (!by_us) /* nobody else is told of it any more */
 			log_line("VM %s: device %s: %s", vm->name, vm->device_plans[k->index].id, text);

@@ -18,12 +18,13 @@ struct backend {
 	uint32_t index;
 	int image; /* -1: it has not come yet */
 	struct backend_start start;
-	pid_t pid;      /* 0: there is none */
-	bool wanted;    /* another one as soon as this one is gone */
-	bool ended;     /* by us */
-	bool connected; /* its connection has come */
-	bool over;      /* its channel has come to its end: so has it, and its exit notice follows */
-	uint64_t until; /* ms; 0, or it is killed if its connection has not come by then */
+	pid_t pid;       /* 0: there is none */
+	bool wanted;     /* another one as soon as this one is gone */
+	bool ended;      /* by us */
+	const char *why; /* it was ended by us; NULL: that needs no word */
+	bool connected;  /* its connection has come */
+	bool over;       /* its channel has come to its end: so has it, and its exit notice follows */
+	uint64_t until;  /* ms; 0, or it is killed if its connection has not come by then */
 	uint64_t starts;
 	size_t heard;   /* bytes of words in this life */
 	char said[300]; /* the first of them, as one line */
