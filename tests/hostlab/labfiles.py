@@ -38,35 +38,73 @@ def _run(argv, **more):
     return text
 
 
-def _download(cache):
-    """Unpacks the newest cloud kernel and memtest86+ of the configured Debian archive into cache/root."""
-    def fetch(where):
-        dependencies = _run(['apt-cache', 'depends', '--important', 'linux-image-cloud-amd64'])
-        name = re.search(r'Depends: (linux-image-\S+-cloud-amd64)', dependencies)
-        if not name:
-            raise Error('the package index knows no linux-image-cloud-amd64')
-        _run(['apt-get', 'download', name[1], 'memtest86+'], cwd=where)
-
-    new = os.path.join(cache, 'root.new')
-    shutil.rmtree(new, ignore_errors=True)
-    os.makedirs(new)
+def _from_archive(what, fetch):
+    """fetch(), once more with a fresh package index if that fails and we may refresh it."""
     try:
         try:
-            fetch(new)
+            fetch()
         except Error:
             if os.getuid():
                 raise
             _run(['apt-get', '-qq', 'update'])
-            fetch(new)
+            fetch()
     except Error as e:
-        raise Error('the kernel for the host lab could not be downloaded (linux-image-cloud-amd64, from the Debian archive that apt is '
-                    'configured for): %s' % e) from None
-    for deb in glob.glob(new + '/*.deb'):
-        _run(['dpkg-deb', '-x', deb, new])
+        raise Error('%s could not be downloaded from the Debian archive that apt is configured for: %s' % (what, e)) from None
+
+
+def _unpack_packages(where):
+    for deb in glob.glob(where + '/*.deb'):
+        _run(['dpkg-deb', '-x', deb, where])
         os.unlink(deb)
+
+
+def _download(cache):
+    """Unpacks the newest cloud kernel and memtest86+ of the configured Debian archive into cache/root."""
+    def fetch():
+        dependencies = _run(['apt-cache', 'depends', '--important', 'linux-image-cloud-amd64'])
+        name = re.search(r'Depends: (linux-image-\S+-cloud-amd64)', dependencies)
+        if not name:
+            raise Error('the package index knows no linux-image-cloud-amd64')
+        _run(['apt-get', 'download', name[1], 'memtest86+'], cwd=new)
+
+    new = os.path.join(cache, 'root.new')
+    shutil.rmtree(new, ignore_errors=True)
+    os.makedirs(new)
+    _from_archive('the kernel for the host lab (linux-image-cloud-amd64, memtest86+)', fetch)
+    _unpack_packages(new)
     version = os.path.basename(glob.glob(new + '/lib/modules/*')[0])
     _run(['depmod', '-b', new, version], env=dict(os.environ, PATH='/usr/sbin:/sbin:/usr/bin:/bin'))
     os.rename(new, os.path.join(cache, 'root'))
+
+
+# Libraries whose package is not called like them (Debian policy 8.1: libNAME.so.VERSION is in libNAMEVERSION).
+LIBRARY_PACKAGES = {'libcrypto.so.3': 'libssl3', 'libmlx5.so.1': 'ibverbs-providers', 'libmlx4.so.1': 'ibverbs-providers'}
+
+
+def _package_of(library):
+    name, _, version = library.partition('.so.')
+    return LIBRARY_PACKAGES.get(library) or (name + ('-' if name[-1].isdigit() else '') + version).replace('_', '-').lower()
+
+
+def _download_testpmd(cache):
+    """Unpacks DPDK's testpmd into cache/dpdk, with what it and two drivers need and this machine has not: some 60 small packages of 6 MB in all,
+    of the 226 that dpdk-dev would install."""
+    new = os.path.join(cache, 'dpdk.new')
+    shutil.rmtree(new, ignore_errors=True)
+    libraries = os.path.join(new, 'usr/lib/x86_64-linux-gnu')
+    programs = [os.path.join(new, 'usr/bin/dpdk-testpmd'), *(os.path.join(libraries, 'librte_%s.so.23' % d) for d in ('net_vhost', 'mempool_ring'))]
+    os.makedirs(libraries)
+    missing, had = {'dpdk-dev', 'librte-net-vhost23', 'librte-mempool-ring23'}, set()
+    while missing:
+        if missing & had:
+            raise Error('DPDK\'s testpmd does not find what is in %s' % ' '.join(sorted(missing & had)))
+        _from_archive('testpmd for the host lab (dpdk-dev and its libraries)',
+                      lambda: _run(['apt-get', '-qq', 'download'] + sorted(missing), cwd=new))
+        _unpack_packages(new)
+        had |= missing
+        found = _run(['ldd'] + programs, env=dict(os.environ, LD_LIBRARY_PATH=libraries))
+        missing = {_package_of(m) for m in re.findall(r'(\S+) => not found', found)}
+    os.rename(new, os.path.join(cache, 'dpdk'))
 
 
 def _unpack_kernel(bzimage):
@@ -214,6 +252,10 @@ def ensure():
             for old in glob.glob('%s/%s-*.cpio' % (cache, key)):
                 os.unlink(old)
             make(moddir, files[key])
+    files['dpdk'] = os.path.join(cache, 'dpdk')
+    if not os.path.exists(files['dpdk']):
+        print('lab: downloading testpmd', flush=True)
+        _download_testpmd(cache)
     fixed = '%s/qemu-%s' % (cache, _stamp([QEMU]))
     files['qemu_fixed'] = os.path.exists(fixed) or _fix_qemu(fixed) is not None
     files['qemu'] = fixed if files['qemu_fixed'] else QEMU
