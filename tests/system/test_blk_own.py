@@ -26,7 +26,7 @@ def kill(b, name):
     until(lambda: device(b, name)['connected'] and device(b, name)['pid'] not in (0, pid), 'another back-end is there')
 
 
-def load(b, name, disk, requests, least, image=None):
+def load(b, name, disk, requests, image=None):
     b('create', '--name', name, '--cmdline', 'quiet noecho speed=off', '--memory', 'size=64M,shared=on', '--disk', disk, check=0)
     c = Console('console', name, '--socket', b.socket)
     b('boot', name, check=0)
@@ -35,14 +35,14 @@ def load(b, name, disk, requests, least, image=None):
     c.send('drun op=write requests=%d %s\n' % (requests, common))
     during = 0
     while during < 5:
-        time.sleep(0.3)
+        time.sleep(0.2)
         c.read(0)
         if '= ' in c.buf:
             break
         kill(b, name)
         during += 1
     said = c.expect('= ') + c.expect('\n')
-    t.ok(during >= least, '%s: killed while many requests were in flight' % name, (during, said))
+    t.ok(during > 0, '%s: killed while many requests were in flight' % name, (during, said))
     t.ok(good(said) and '%d requests of 4096' % requests in said, '%s: the guest has an answer to each request, and to none twice' % name, said)
     if image:
         t.equal(wrong_blocks(image, BLOCKS, requests), [], '%s: the image has the last write of each block' % name)
@@ -62,7 +62,7 @@ raw = os.path.join(TMP, 'raw')
 with open(raw, 'wb') as f:
     f.truncate(16 * MiB)
 with Broker() as b:
-    load(b, 'raw', 'path=%s,num_queues=2' % raw, 3000 if LAB else 300000, 2, raw)
-    load(b, 'qcow2', 'path=%s,image_type=qcow2,num_queues=2' % qcow2(os.path.join(TMP, 'q'), 16 * MiB), 1000 if LAB else 15000, 2)
+    load(b, 'raw', 'path=%s,num_queues=2' % raw, 4000 if LAB else 300000, raw)
+    load(b, 'qcow2', 'path=%s,image_type=qcow2,num_queues=2' % qcow2(os.path.join(TMP, 'q'), 16 * MiB), 5000 if LAB else 15000)
 t.equal(before.same(), [], 'nothing is left behind')
 t.done()
