@@ -67,8 +67,9 @@ static bool hear(struct backend *k)
 		k->heard += m->len;
 		keep_words(k, m->data, m->len);
 	} else if (r != 0 && r != -EAGAIN && !k->ended) { /* descriptors that nobody asked for, or more than a message holds */
-		log_line("VM %s: device %s: its back-end sent nonsense: killed", k->vm->name, k->vm->device_plans[k->index].id);
-		k->why = "sent nonsense and was killed";
+		k->why = r == -EMSGSIZE ? "sent more than the broker could take (nonsense, or a broker without free descriptors) and was killed"
+					: "sent nonsense and was killed";
+		log_line("VM %s: device %s: its back-end %s", k->vm->name, k->vm->device_plans[k->index].id, k->why);
 		end(k);
 	}
 	if (r <= 0 && r != -EAGAIN && k->src.fn) {
@@ -116,7 +117,6 @@ static int start(struct backend *k, struct err *e)
 	}
 	if (r < 0)
 		return r;
-	close(c.pidfd); /* its end comes as an exit notice */
 	k->pid = c.pid;
 	k->wanted = k->ended = k->connected = k->over = false;
 	k->until = now_ms() + START_MS;

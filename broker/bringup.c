@@ -52,7 +52,6 @@ static int spawn(struct helper *h, uint64_t patience_ms, struct err *e)
 	}
 	if (r < 0)
 		return r;
-	close(c.pidfd); /* its end comes as an exit notice */
 	*h = (struct helper){.vm = vm, .kind = h->kind, .pid = c.pid, .until = now_ms() + patience_ms};
 	r = loop_add(&vm->b->loop, &h->src, c.channel, EPOLLIN, helper_ready, e);
 	if (r < 0)

@@ -47,8 +47,7 @@ struct spawner {
 int spawner_start(struct spawner *ret, enum spawn_family family, struct err *e);
 
 struct child {
-	pid_t pid;   /* as the broker sees it */
-	int pidfd;   /* owned by the receiver; readable when the child is dead */
+	pid_t pid;   /* as the broker sees it; its end comes as an exit notice */
 	int channel; /* owned; SEQPACKET, non-blocking here, blocking in the child as fd 3 */
 };
 

@@ -229,12 +229,10 @@ int spawner_spawn(struct spawner *s, enum child_kind kind, uint32_t slot, struct
 	if (r < 0)
 		return r;
 	memcpy(&reply, m.data, sizeof(reply));
-	if (reply.code < 0 || m.nfds != 1) {
-		chan_msg_close(&m);
-		return err_sys(e, reply.code < 0 ? reply.code : -EPIPE, "cannot make a %s process", program_names[kind]);
-	}
-	*ret = (struct child){.pid = reply.pid, .pidfd = fd_take(&m.fds[0]), .channel = fd_take(&mine)};
-	chan_msg_close(&m);
+	chan_msg_close(&m); /* none comes, so that a broker without a free descriptor can still hear it */
+	if (reply.code < 0)
+		return err_sys(e, reply.code, "cannot make a %s process", program_names[kind]);
+	*ret = (struct child){.pid = reply.pid, .channel = fd_take(&mine)};
 	return 0;
 }
 

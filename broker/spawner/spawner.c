@@ -80,6 +80,12 @@ static int make_child(struct loop *l, enum child_kind kind, uint32_t slot, int c
 	return r;
 }
 
+static void answer(struct loop *l, const struct spawn_reply *reply)
+{
+	if (chan_send(l->self->requests, reply, sizeof(*reply), NULL, 0) < 0)
+		_exit(1);
+}
+
 static void answer_make(struct loop *l, const struct spawn_request *q, const struct chan_msg *m)
 {
 	struct spawn_reply reply = {0};
@@ -92,8 +98,7 @@ static void answer_make(struct loop *l, const struct spawn_request *q, const str
 	else
 		reply.code = make_child(l, q->kind, q->slot, m->fds[0], c);
 	reply.pid = reply.code ? 0 : c->pid;
-	if (chan_send(l->self->requests, &reply, sizeof(reply), &c->pidfd, reply.code ? 0 : 1) < 0)
-		_exit(1);
+	answer(l, &reply);
 }
 
 static void kill_child(const struct entry *c)
@@ -126,6 +131,11 @@ static void take_request(struct loop *l)
 	struct spawn_request q;
 	int r = chan_recv(l->self->requests, &m);
 
+	if (r == -EMSGSIZE) { /* a child's channel that there was no descriptor left for: that child's misfortune only */
+		answer(l, &(struct spawn_reply){.code = -EMFILE});
+		chan_msg_close(&m);
+		return;
+	}
 	if (r <= 0 || m.len != sizeof(q)) /* a broker that speaks garbage is as good as none */
 		leave(l);
 	memcpy(&q, m.data, sizeof(q));

@@ -15,7 +15,7 @@ enum isolation {
 };
 
 enum spawn_op {
-	SPAWN_OP_MAKE = 1, /* one fd: the child's end of the channel; answered by spawn_reply with the pidfd */
+	SPAWN_OP_MAKE = 1, /* one fd: the child's end of the channel; answered by spawn_reply */
 	SPAWN_OP_KILL,     /* not answered */
 };
 

@@ -61,10 +61,8 @@ static void spawn(struct state *s, enum child_kind kind, uint32_t slot)
 		printf("error %s\n", e.text);
 		return;
 	}
-	if (c->pid) {
-		fd_cleanup(&c->pidfd);
+	if (c->pid)
 		fd_cleanup(&c->channel);
-	}
 	*c = made;
 	s->ended[kind][slot] = false;
 	printf("pid %d\n", c->pid);
