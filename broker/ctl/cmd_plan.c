@@ -7,6 +7,7 @@
 #include "print.h"
 #include "print_plan.h"
 #include "print_vm.h"
+#include "vm_args.h"
 
 #include "host/hostfacts.h"
 #include "model/mem_plan.h"
@@ -31,8 +32,8 @@ static void help(void)
 	     "against what is free now. Makes nothing, and needs neither a broker nor privileges.\n\n"
 	     "  --host FILE     plan for the host described in FILE (as 'bulkhead check-host --json' prints it)\n"
 	     "  --json          print one JSON object: plan, needs, fits, diagnostics\n\n"
-	     "VM options are described in bulkhead(1). Exit status: 0 the host can give it now, 1 it cannot, 2 the\n"
-	     "configuration is wrong.");
+	     "Exit status: 0 the host can give it now, 1 it cannot, 2 the configuration is wrong.");
+	vm_options_help();
 }
 
 /* What create would still refuse is worth knowing, and no reason not to plan. */

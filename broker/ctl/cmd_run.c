@@ -52,11 +52,9 @@ static void catch_signals(sigset_t *ret_mask)
 	sigprocmask(SIG_BLOCK, &block, ret_mask);
 }
 
-#define VM_OPTIONS "\nVM options are described in bulkhead(1); 'bulkhead plan' shows what they become.\n"
-
 static const char run_flags[] = "  --private       use no running broker, start one for this VM alone\n"
-				"  --json          print what is said about the VM as JSON, on stderr\n" VM_OPTIONS;
-static const char create_flags[] = "  --json          print what is said about the VM as JSON\n" VM_OPTIONS;
+				"  --json          print what is said about the VM as JSON, on stderr\n";
+static const char create_flags[] = "  --json          print what is said about the VM as JSON\n";
 
 /* -1: go on. */
 static int read_args(int argc, char **argv, bool run, struct run_args *ret)
@@ -69,8 +67,12 @@ static int read_args(int argc, char **argv, bool run, struct run_args *ret)
 	};
 	int rc = vm_args_read(argc, argv, own, run ? 4 : 3, NULL, true, &ret->vm);
 
-	if (ret->help)
-		return command_help(argv[0], run ? run_flags : create_flags), EXIT_OK;
+	if (ret->help) {
+		command_help(argv[0], run ? run_flags : create_flags);
+		vm_options_help();
+		vm_args_close(&ret->vm);
+		return EXIT_OK;
+	}
 	print_diags(stderr, ret->vm.diags);
 	return rc < 0 ? EXIT_CONFIG : -1;
 }

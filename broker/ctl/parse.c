@@ -19,6 +19,8 @@ struct vm_flag {
 	const char *name;
 	bool many; /* several values after one flag, or the flag repeated */
 	void (*read)(struct args *a, const char *text);
+	const struct key_set *keys; /* NULL: the value is in no parts */
+	const char *help;           /* one line, with the value's form where there are no keys; NULL: not in --help */
 };
 
 static void too_many(struct args *a, const char *option, const char *text, unsigned max, const char *what)
@@ -179,26 +181,42 @@ static void read_restore(struct args *a, const char *text)
 
 /* How many of them there are must fit seen_vm. */
 static const struct vm_flag vm_flags[] = {
-    {"--memory", false, read_memory},
-    {"--memory-zone", true, read_zone},
-    {"--numa", true, read_numa},
-    {"--sgx-epc", true, read_epc},
-    {"--platform", false, read_platform},
-    {"--cpus", false, read_cpus},
-    {"--balloon", false, read_balloon},
-    {"--disk", true, read_disk},
-    {"--net", true, read_net},
-    {"--fs", true, read_fs},
-    {"--vhost-user", true, read_vhost_user},
-    {"--kernel", false, read_kernel},
-    {"--initramfs", false, read_initramfs},
-    {"--cmdline", false, read_cmdline},
-    {"--serial", false, read_serial},
-    {"--console", false, read_console},
-    {"--restore", false, read_restore},
-    {"--name", false, read_name},
-    {"--config", false, read_config},
+    {"--memory", false, read_memory, &keys_memory, "memory as one piece [default: size=512M,thp=on]"},
+    {"--memory-zone", true, read_zone, &keys_zone, "memory as zones, in guest-physical order, instead of --memory"},
+    {"--numa", true, read_numa, &keys_numa, "a guest NUMA node"},
+    {"--sgx-epc", true, read_epc, &keys_epc, "an SGX EPC section"},
+    {"--platform", false, read_platform, &keys_platform, "1 to 96 PCI segments [default: 1]"},
+    {"--cpus", false, read_cpus, &keys_cpus, "vCPUs [default: boot=1]"},
+    {"--balloon", false, read_balloon, &keys_balloon, "a balloon, by which the guest gives memory up"},
+    {"--disk", true, read_disk, &keys_disk, "a disk: path=IMAGE, or a vhost-user daemon at socket="},
+    {"--net", true, read_net, &keys_net, "a network device of a vhost-user daemon"},
+    {"--fs", true, read_fs, &keys_fs, "a file system of a vhost-user daemon"},
+    {"--vhost-user", true, read_vhost_user, &keys_vhost_user, "any other virtio device of a vhost-user daemon"},
+    {"--kernel", false, read_kernel, NULL, "FILE: a bzImage, or an ELF with a PVH entry [default: the embedded probe guest]"},
+    {"--initramfs", false, read_initramfs, NULL, "FILE"},
+    {"--cmdline", false, read_cmdline, NULL, "TEXT: the kernel's command line"},
+    {"--serial", false, read_serial, NULL, "off, null, tty or file=PATH [default: tty]"},
+    {"--console", false, read_console, NULL, "off, null, tty or file=PATH: a virtio console [default: off]"},
+    {"--restore", false, read_restore, &keys_restore, NULL}, /* not in this version yet */
+    {"--name", false, read_name, NULL, "NAME: what to call the VM"},
+    {"--config", false, read_config, NULL, "FILE: the whole VM as JSON instead of options"},
 };
+
+bool parse_flag_help(size_t i, struct flag_help *ret)
+{
+	while (i < ARRAY_LEN(vm_flags) && !vm_flags[i].help)
+		i++;
+	if (i >= ARRAY_LEN(vm_flags))
+		return false;
+	*ret = (struct flag_help){vm_flags[i].name, vm_flags[i].help, vm_flags[i].many,
+				  vm_flags[i].keys ? vm_flags[i].keys->n : 0, i + 1};
+	return true;
+}
+
+const char *parse_flag_key(const struct flag_help *f, size_t k)
+{
+	return vm_flags[f->next - 1].keys->keys[k].name;
+}
 
 static bool twice(struct args *a, uint32_t *seen, size_t i, const char *name)
 {

@@ -53,3 +53,15 @@ int parse_args(int argc, char *const argv[], const struct own_flag *own, size_t 
 
 /* "512M" as the grammar has it; for other commands (resize). false: not a size, and *ret is untouched. */
 bool parse_size(const char *text, uint64_t *ret);
+
+/* What --help says of a flag that describes a VM; from the tables by which it is read, so that the two cannot differ. */
+struct flag_help {
+	const char *name; /* with its dashes */
+	const char *text;
+	bool many; /* it takes several descriptions */
+	size_t n_keys;
+	size_t next; /* where to look for the next one */
+};
+/* The first flag at or behind i, beginning with 0. false: none is left. */
+bool parse_flag_help(size_t i, struct flag_help *ret);
+const char *parse_flag_key(const struct flag_help *f, size_t k);

@@ -62,3 +62,34 @@ void vm_args_close(struct vm_args *a)
 {
 	opened_files_close(&a->files);
 }
+
+#define HELP_COLUMNS 100
+
+static void print_keys(const struct flag_help *f)
+{
+	int column = printf("  %-15s ", f->name);
+
+	for (size_t k = 0; k < f->n_keys; k++) {
+		const char *name = parse_flag_key(f, k);
+
+		if (column + (int)strlen(name) + 2 > HELP_COLUMNS)
+			column = printf("\n%18s", "") - 1;
+		column += printf("%s=%s", name, k + 1 < f->n_keys ? "," : "\n");
+	}
+	printf("%18s", "");
+}
+
+void vm_options_help(void)
+{
+	struct flag_help f;
+
+	puts("\nVM options, told in bulkhead(1); 'bulkhead plan' shows what they become.\n"
+	     "Those with * may be repeated, or be followed by several descriptions.\n");
+	for (size_t i = 0; parse_flag_help(i, &f); i = f.next) {
+		if (f.n_keys)
+			print_keys(&f);
+		else
+			printf("  %-15s ", f.name);
+		printf("%s%s\n", f.text, f.many ? " *" : "");
+	}
+}

@@ -18,3 +18,6 @@ int vm_args_read(int argc, char **argv, const struct own_flag *own, size_t n_own
 
 /* Closes the opened files. */
 void vm_args_close(struct vm_args *a);
+
+/* Prints every option that describes a VM, with its keys, for --help. */
+void vm_options_help(void);

@@ -65,15 +65,17 @@ static uint64_t check_hugepages(struct check *c, const char *option, const struc
 static void check_multiple(struct check *c, const char *option, const struct zone_spec *z, const char *key, uint64_t v,
 			   uint64_t unit, const char *what)
 {
+	uint64_t down = v - v % unit, up;
 	struct txt t, remedy;
-	uint64_t up;
 
 	if (v % unit == 0)
 		return;
-	if (add_u64(v - v % unit, unit, &up))
-		txt_set(&remedy, "%s=%s or %s=%s", key, size_text(v - v % unit).s, key, size_text(up).s);
+	if (!add_u64(down, unit, &up))
+		txt_set(&remedy, "%s=%s", key, size_text(down).s);
+	else if (down == 0) /* none of these sizes may be 0 */
+		txt_set(&remedy, "%s=%s", key, size_text(up).s);
 	else
-		txt_set(&remedy, "%s=%s", key, size_text(v - v % unit).s);
+		txt_set(&remedy, "%s=%s or %s=%s", key, size_text(down).s, key, size_text(up).s);
 	FAIL(c, option, found(&t, z, key, size_text(v).s), remedy.s, "not a multiple of %s, %s", size_text(unit).s, what);
 }
 
