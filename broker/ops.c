@@ -1,5 +1,7 @@
 #include "ops.h"
 
+#include "model/size_text.h"
+
 #include <errno.h>
 
 #define IN(s)     VM_STATE_BIT(VM_##s)
@@ -62,9 +64,22 @@ static int check_shape(const struct op *op, const struct ctl_request *q, size_t 
 	return 0;
 }
 
+/* In which states it could be done. Those in which nothing can be asked for are no advice. */
+static const char *states_text(const struct op *op, struct txt *t)
+{
+	static const enum vm_state advice[] = {VM_CREATED, VM_RUNNING, VM_PAUSED, VM_STOPPED};
+
+	txt_set(t, "%s", "");
+	for (size_t i = 0; i < ARRAY_LEN(advice); i++)
+		if (op->states & VM_STATE_BIT(advice[i]))
+			txt_add(t, "%s%s", t->s[0] ? " or " : "", vm_state_name(advice[i]));
+	return t->s;
+}
+
 static int run(struct client *c, const struct op *op, struct ctl_request *q, struct chan_msg *m, struct err *e)
 {
 	struct vm *vm = NULL;
+	struct txt t;
 	int r = check_shape(op, q, m->len, e);
 
 	if (r < 0)
@@ -76,8 +91,9 @@ static int run(struct client *c, const struct op *op, struct ctl_request *q, str
 		if (!vm)
 			return e->code;
 		if (!(op->states & VM_STATE_BIT(vm->state)))
-			return err_set(e, -EBUSY, "%s: VM %s is %s%s", op->name, vm->name, vm_state_name(vm->state),
-				       vm->state == VM_MEMORY ? " (being built)" : "");
+			return err_set(e, -EBUSY, "%s: VM %s is %s%s, it has to be %s", op->name, vm->name,
+				       vm_state_name(vm->state), vm->state == VM_MEMORY ? " (being built)" : "",
+				       states_text(op, &t));
 	}
 	return op->run(c, vm, q, m, e);
 }

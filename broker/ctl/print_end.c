@@ -12,7 +12,7 @@ static const struct {
 	int exit_code;
 } causes[] = {
     {END_POWEROFF, "poweroff", "the guest switched itself off", EXIT_OK},
-    {END_RESET, "reset", "the guest reset itself", EXIT_OK},
+    {END_RESET, "reset", "the guest reset itself", EXIT_GUEST_FAULT},
     {END_STOPPED, "stopped", "it was stopped on request", EXIT_OK},
     {END_TRIPLE_FAULT, "triple-fault", "the guest's processor shut down after a triple fault", EXIT_GUEST_FAULT},
     {END_BAD_ACCESS, "bad-access", "the guest touched an address that belongs to nothing", EXIT_GUEST_FAULT},
