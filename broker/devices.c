@@ -35,14 +35,14 @@ int devices_fill(struct vm *vm, const struct vm_spec *s, struct err *e)
 
 	if (s->n_devices == 0)
 		return 0;
-	vm->device_plans = calloc(LIM_DEVICES, sizeof(*vm->device_plans));
 	vm->devices = calloc(LIM_DEVICES, sizeof(*vm->devices));
+	for (size_t i = 0; vm->devices && i < LIM_DEVICES; i++) /* before anything can fail: devices_free closes them */
+		vm->devices[i].connection = vm->devices[i].ticket = vm->devices[i].own.image = -1;
+	vm->device_plans = calloc(LIM_DEVICES, sizeof(*vm->device_plans));
 	if (!vm->device_plans || !vm->devices)
 		return err_set(e, -ENOMEM, "the broker is out of memory");
 	g->devices = vm->device_plans;
 	g->n_devices = device_plan_build(s, &vm->plan, vm->device_plans);
-	for (size_t i = 0; i < LIM_DEVICES; i++)
-		vm->devices[i].connection = vm->devices[i].ticket = vm->devices[i].own.image = -1;
 	for (uint32_t i = 0, n = 0; i < s->n_devices; i++) {
 		const struct device_spec *d = &s->devices[i];
 
@@ -213,9 +213,14 @@ bool devices_end(struct vm *vm)
 {
 	bool all = true;
 
-	for (uint32_t i = 0; i < vm->grant.n_devices; i++)
-		if (vm->devices[i].own.vm && !backend_end(&vm->devices[i].own))
+	for (uint32_t i = 0; i < vm->grant.n_devices; i++) {
+		struct vm_device *d = &vm->devices[i];
+
+		d->retry_at = 0; /* nobody is there to hand a connection to, also when the VM has stopped */
+		d->asked = false;
+		if (d->own.vm && !backend_end(&d->own))
 			all = false;
+	}
 	return all;
 }
 

@@ -43,7 +43,8 @@ void devices_grant(struct vm *vm);
 void devices_connected(struct vm *vm, uint32_t index, int *fd);
 /* A back-end of ours has ended, or could not be started. known: the worker had its connection, and tells what becomes of that. */
 void devices_lost(struct vm *vm, uint32_t index, const char *text, bool known);
-/* Back-ends of ours are to end. true: none is left; otherwise vm_step follows. */
+/* The worker has gone: nothing is connected to any more, and back-ends of ours are to end. true: none is left; otherwise vm_step
+ * follows. */
 bool devices_end(struct vm *vm);
 /* The worker could not be built. true: because a back-end of ours went away; the VM fails with what that says of itself, now or
  * when its exit notice comes. */

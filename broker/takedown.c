@@ -58,7 +58,7 @@ static void end_console(struct vm *vm)
 static void reach_stopped(struct vm *vm)
 {
 	vm->goal = GOAL_NONE;
-	vm->act_until = vm->query_until = 0;
+	vm->act_until = vm->query_until = vm->explain_by = 0;
 	vm->query_memsrv = vm->query_worker = false;
 	if (!vm_needs_memsrv(vm))
 		ledger_returned(&vm->b->ledger, &vm->promise); /* its memory went with the worker */
