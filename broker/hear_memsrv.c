@@ -47,8 +47,7 @@ static void memsrv_says(struct vm *vm, const struct ms_msg *ms, struct chan_msg 
 		return helper_progress(&vm->memsrv, ms->u.progress.zone, ms->u.progress.done, ms->u.progress.total,
 				       VM_MEMSRV_SILENCE_MS);
 	case MS_FAILED:
-		vm->memsrv.asked = true; /* it exits now */
-		vm->memsrv.until = now_ms() + VM_STOP_MS;
+		helper_exits(&vm->memsrv);
 		if (vm->zones_ready) {
 			vm_set_end(vm, END_MEMSRV_DIED, "memsrv gave up: %.200s", ms->u.failed.text);
 			vm->drop_memory = true;

@@ -54,10 +54,7 @@ static void worker_ended(struct vm *vm, const struct end_report *r)
 {
 	uint64_t now = now_ms();
 
-	if (!vm->worker.asked) {
-		vm->worker.asked = true; /* it exits now */
-		vm->worker.until = now + VM_STOP_MS;
-	}
+	helper_exits(&vm->worker);
 	if (r->cause == END_RESET && vm->goal == GOAL_NONE && !vm->has_end) {
 		if (now > vm->resets_since + VM_RESETS_MS) {
 			vm->resets_since = now;
@@ -103,8 +100,7 @@ static void worker_says(struct vm *vm, const struct wk_msg *wk)
 			return helper_out_of_turn(&vm->worker, "spoke of a device that is not there");
 		return;
 	case WK_FAILED:
-		vm->worker.asked = true; /* it exits now */
-		vm->worker.until = now_ms() + VM_STOP_MS;
+		helper_exits(&vm->worker);
 		if (vm->ready)
 			return helper_out_of_turn(&vm->worker, "failed to start after it had started");
 		if (devices_explain(vm, wk->u.failed.code, wk->u.failed.text)) /* it has only seen that a back-end went away */

@@ -43,6 +43,14 @@ void helper_end(struct helper *h)
 		helper_hang_up(h); /* the end of its channel is the end of it */
 }
 
+void helper_exits(struct helper *h)
+{
+	if (h->asked)
+		return;
+	h->asked = true;
+	h->until = now_ms() + VM_STOP_MS;
+}
+
 void helper_out_of_turn(struct helper *h, const char *what)
 {
 	const char *who = h->kind == CHILD_WORKER ? "worker" : "memsrv";

@@ -28,6 +28,8 @@ bool helper_read(struct helper *h);
 /* Asks it to end: kindly first, by SIGKILL when its time is up. */
 void helper_end(struct helper *h);
 void helper_kill(struct helper *h);
+/* It says that it exits now, and has a moment for that: one, however often it says so. */
+void helper_exits(struct helper *h);
 /* Gives its channel up. */
 void helper_hang_up(struct helper *h);
 /* It did or said what it must not: killed, and the VM ends with that reason. */

@@ -150,6 +150,13 @@ static void be_worker(int rude)
 		say(&m, NULL, 0);
 		for (;;)
 			poll(NULL, 0, -1);
+	case 17: /* fails, and fails, and stays */
+		m.op = WK_FAILED;
+		m.u.failed = (struct wk_failed){-5, "something that has been made up"};
+		for (;;) {
+			say(&m, NULL, 0);
+			poll(NULL, 0, 100);
+		}
 	default:
 		say_op(WK_READY);
 		break;
