@@ -58,13 +58,14 @@ static bool hear(struct backend *k)
 	struct err e = {0};
 	int r = chan_recv(k->src.fd, m);
 
-	if (r > 0 && !k->connected && m->nfds == 1 && m->len == sizeof(struct backend_up) &&
+	if (r > 0)
+		k->heard += m->len + 1; /* whatever it is: who listens to it must come to an end */
+	if (r > 0 && !k->connected && !k->ended && m->nfds == 1 && m->len == sizeof(struct backend_up) &&
 	    granted_socket(m->fds[0], SOCK_STREAM, "its connection", &e) == 0) {
 		k->connected = true;
 		k->until = 0;
 		devices_connected(k->vm, k->index, &m->fds[0]);
 	} else if (r > 0 && m->nfds == 0) {
-		k->heard += m->len;
 		keep_words(k, m->data, m->len);
 	} else if (r != 0 && r != -EAGAIN && !k->ended) { /* descriptors that nobody asked for, or more than a message holds */
 		k->why = r == -EMSGSIZE ? "sent more than the broker could take (nonsense, or a broker without free descriptors) and was killed"

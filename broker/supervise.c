@@ -5,6 +5,9 @@
 
 #include <errno.h>
 
+/* Messages. More than a channel holds; but its end of it may have gone to a process that goes on writing, for ever. */
+#define LAST_WORDS 1024u
+
 static void memsrv_gone(struct vm *vm, const char *how, bool expected)
 {
 	vm->query_memsrv = false;
@@ -67,7 +70,7 @@ static void helper_gone(struct helper *h, const struct spawn_exit *x)
 	char how[160];
 
 	/* Its last words may still lie in the channel; they say more than its exit status. */
-	while (h->src.fn && helper_read(h))
+	for (unsigned n = 0; n < LAST_WORDS && h->src.fn && helper_read(h); n++)
 		;
 	helper_hang_up(h);
 	if (vm->dead)
