@@ -24,6 +24,9 @@ int connector_next(const struct connector *c, struct connected *ret)
 	}
 	memcpy(&a, m.data, sizeof(a));
 	a.text[sizeof(a.text) - 1] = 0;
+	for (char *s = a.text; *s; s++) /* it quotes a name that a client chose, and goes into the log */
+		if (*s < ' ' || *s > '~')
+			*s = '?';
 	*ret = (struct connected){.vm = a.vm, .device = a.device, .fd = m.nfds == 1 ? fd_take(&m.fds[0]) : -1};
 	memcpy(ret->text, a.text, sizeof(ret->text));
 	chan_msg_close(&m);

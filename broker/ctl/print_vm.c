@@ -53,6 +53,18 @@ static void print_balloon(const struct ctl_balloon_info *b)
 		printf("  the guest named %s that are none of its memory\n", people_size(b->foreign).s);
 }
 
+/* The name of a file, as whoever made the VM wrote it; that may be somebody else than who looks at it now. Until the next call. */
+static const char *plain_path(const char *path)
+{
+	static char buf[LIM_PATH + 1];
+
+	snprintf(buf, sizeof(buf), "%s", path ? path : "?");
+	for (char *s = buf; *s; s++)
+		if (*s < ' ' || *s > '~')
+			*s = '?';
+	return buf;
+}
+
 void print_info(const struct ctl_vm_info *v)
 {
 	printf("%s (id %" PRIu32 "): %s, %" PRIu32 " vCPU%s, %s of memory, owner uid %" PRIu32 "\n", v->name, v->id,
@@ -70,7 +82,7 @@ void print_info(const struct ctl_vm_info *v)
 		const struct ctl_device_info *d = &v->devices[i];
 
 		printf("  %-16s back-end %s %s %s, lost %" PRIu64 " time%s", d->id, d->up ? "connected" : "gone",
-		       d->own ? "on" : "at", d->socket ? d->socket : "?", d->losses, d->losses == 1 ? "" : "s");
+		       d->own ? "on" : "at", plain_path(d->socket), d->losses, d->losses == 1 ? "" : "s");
 		if (d->own)
 			printf(", process %" PRId32 ", started again %" PRIu64 " time%s", d->pid, d->restarts,
 			       d->restarts == 1 ? "" : "s");

@@ -191,6 +191,7 @@ static void trials(const struct connector *c)
 	    {"for a file: refused", "is no socket", "roots", {.writer = ROOT, .path = "/etc/passwd"}},
 	    {"through a magic link: refused", "symbolic links", "roots", {.writer = ROOT, .path = "/proc/self/fd/3"}},
 	    {"for what is not there: refused", "No such file", "roots", {.writer = ROOT, .path = "/nowhere"}},
+	    {"with a name for a terminal: refused in plain words", "/no?where?: No such", "roots", {.writer = ROOT, .path = "/no\033where\n"}},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
