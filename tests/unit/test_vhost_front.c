@@ -206,6 +206,31 @@ static void more_regions_than_it_takes_end_it(void **state)
 	forget();
 }
 
+/* What one connection has said of its regions is not the next one's. */
+static void who_follows_takes_what_he_says(void **state)
+{
+	struct vu_map many[VU_REGIONS_MAX + 4];
+
+	for (unsigned i = 0; i < ARRAY_LEN(many); i++)
+		many[i] = (struct vu_map){{i * 0x10000, 0x1000, i * 0x10000, 0}, zone};
+	prepare(ALL, FINE, UINT32_MAX);
+	connect_front();
+	f.map = many;
+	f.n_map = ARRAY_LEN(many);
+	vu_front_start(&f, true, now);
+	pump();
+	assert_int_equal(f.phase, VU_RUNNING);
+	end();
+	be.plain = true;
+	connect_front();
+	assert_int_equal(f.phase, VU_IDLE);
+	assert_int_equal(f.max_map, VU_REGIONS_MAX);
+	vu_front_start(&f, false, now);
+	assert_int_equal(f.phase, VU_DOWN);
+	assert_non_null(strstr(f.why.text, "takes 8 regions"));
+	forget();
+}
+
 static void no_fault_does_harm(void **state)
 {
 	unsigned downs = 0;
@@ -310,6 +335,7 @@ int main(void)
 	    cmocka_unit_test(memory_is_sent_once),
 	    cmocka_unit_test(changes_of_memory_are_followed),
 	    cmocka_unit_test(more_regions_than_it_takes_end_it),
+	    cmocka_unit_test(who_follows_takes_what_he_says),
 	    cmocka_unit_test(no_fault_does_harm),
 	    cmocka_unit_test(floods_end_it),
 	    cmocka_unit_test(what_was_not_asked_for_ends_it),

@@ -43,6 +43,7 @@ static struct vu_map map[4];
 static struct {
 	int sock;
 	uint64_t protocol;
+	bool plain; /* it has no protocol features at all */
 	unsigned n; /* messages so far */
 	unsigned fault_at;
 	enum fault fault;
@@ -100,7 +101,8 @@ static void answer(struct vu_msg *m, enum fault fault)
 	memset(m->payload + m->hdr.size, 0, sizeof(m->payload) - m->hdr.size);
 	switch (m->hdr.request) {
 	case VU_GET_FEATURES:
-		vu_put_u64(m, m->hdr.request, BIT(VIRTIO_F_VERSION_1) | BIT(VU_F_PROTOCOL_FEATURES) | BIT(VIRTIO_BLK_F_FLUSH));
+		vu_put_u64(m, m->hdr.request,
+			   BIT(VIRTIO_F_VERSION_1) | (be.plain ? 0 : BIT(VU_F_PROTOCOL_FEATURES)) | BIT(VIRTIO_BLK_F_FLUSH));
 		break;
 	case VU_GET_PROTOCOL_FEATURES:
 		vu_put_u64(m, m->hdr.request, be.protocol | BIT(1) | BIT(63)); /* and some that we do not know */

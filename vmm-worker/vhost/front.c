@@ -153,6 +153,7 @@ void vu_front_connect(struct vu_front *f, int sock, int request_sock, int reques
 	f->request_sock = request_sock;
 	f->request_peer = request_peer;
 	f->features = f->protocol = 0;
+	f->max_map = VU_REGIONS_MAX; /* until this one says more */
 	f->config_stale = false;
 	f->request_done = 0;
 	begin(f, VU_GREETING, now);

@@ -49,7 +49,7 @@ struct vu_front {
 
 	/* What it said. */
 	uint64_t features, protocol;
-	unsigned max_map; /* regions that it takes; kept over connections */
+	unsigned max_map; /* regions that it takes */
 	uint32_t config_len;
 	uint8_t config[VU_CONFIG_MAX];
 	bool config_changed; /* read again after it said so; whoever looks clears it */

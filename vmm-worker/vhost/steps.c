@@ -3,6 +3,7 @@
 
 #include "bulkhead/fd.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <linux/virtio_config.h>
 #include <string.h>
@@ -199,6 +200,7 @@ void vu_step_make(struct vu_front *f, uint32_t request, unsigned i)
 		struct vu_region region[VU_REGIONS_MAX];
 		int fds[VU_REGIONS_MAX];
 
+		assert(f->n_map <= VU_REGIONS_MAX); /* too_many: who is told like this takes no more */
 		for (unsigned k = 0; k < f->n_map; k++) {
 			region[k] = f->map[k].region;
 			fds[k] = f->map[k].fd;
@@ -306,7 +308,6 @@ int vu_step_take(struct vu_front *f)
 		return 0;
 	case VU_GET_PROTOCOL_FEATURES:
 		f->protocol = (vu_get_u64(m) & PROTOCOL_KNOWN) | (f->records ? BIT(VU_PF_INFLIGHT_SHMFD) : 0);
-		f->max_map = VU_REGIONS_MAX;
 		return 0;
 	case VU_GET_QUEUE_NUM:
 		v = vu_get_u64(m);
