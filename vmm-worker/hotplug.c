@@ -306,10 +306,12 @@ static bool is_told(struct machine *m, struct hotplug_change *c, const struct ho
 	return told;
 }
 
-static void finish(struct machine *m, struct hotplug_change *c)
+static void finish(struct machine *m, struct hotplug_change *c, const struct hotplug_pause *pause)
 {
 	int rc = c->plug ? 0 : drop_pages(m, &m->gm.hot[c->window], c->range);
 
+	if (c->still) /* for a disk that was given up */
+		pause->release(pause->arg);
 	if (rc < 0)
 		explain(m, c->window, rc);
 	c->there = false;
@@ -325,7 +327,7 @@ static bool go_on(struct machine *m, const struct hotplug_pause *pause, uint64_t
 		return true;
 	if (!is_told(m, c, pause, now))
 		return false;
-	finish(m, c);
+	finish(m, c, pause);
 	return true;
 }
 
