@@ -274,7 +274,7 @@ static void wake_rings(struct vhost_dev *d)
 	for (unsigned i = 0; i < d->plan->n_queues && !d->fresh; i++)
 		if (d->front.ring[i].on)
 			ring_fd(d->call[i]);
-	d->fresh = false;
+	d->fresh = d->stopping; /* a driver that has reset it while it was started begins anew all the same */
 }
 
 /* A new connection: is it the same device still? */
