@@ -119,6 +119,22 @@ static void runs(void **state)
 	assert_int_equal(b.kept, 4 * GUEST_PAGE);
 }
 
+/* What the queue held is the driver's again. */
+static void a_reset_queue_is_forgotten(void **state)
+{
+	static const uint32_t mixed[] = {10, 14, 11};
+	struct virtq_seg piece;
+
+	use(INFLATE);
+	ask(INFLATE, mixed, 3);
+	assert_int_equal(virtio_balloon_next(&d, &piece), BALLOON_MEMORY);
+	virtio_balloon_done(&d, piece.len, true);
+	d.queue[INFLATE].epoch++;
+	assert_int_equal(work(true), 0);
+	assert_int_equal(b.given, GUEST_PAGE);
+	assert_int_equal(guest_used()->idx, 0);
+}
+
 static void deflating_changes_nothing(void **state)
 {
 	static const uint32_t pages[] = {6, UINT32_MAX, 7};
@@ -302,10 +318,15 @@ static void nonsense(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test_setup(runs, setup),          cmocka_unit_test_setup(deflating_changes_nothing, setup),
-	    cmocka_unit_test_setup(foreign_pages, setup), cmocka_unit_test_setup(long_list, setup),
-	    cmocka_unit_test_setup(reports, setup),       cmocka_unit_test_setup(reset_in_the_middle, setup),
-	    cmocka_unit_test_setup(configuration, setup), cmocka_unit_test_setup(nonsense, setup),
+	    cmocka_unit_test_setup(a_reset_queue_is_forgotten, setup),
+	    cmocka_unit_test_setup(runs, setup),
+	    cmocka_unit_test_setup(deflating_changes_nothing, setup),
+	    cmocka_unit_test_setup(foreign_pages, setup),
+	    cmocka_unit_test_setup(long_list, setup),
+	    cmocka_unit_test_setup(reports, setup),
+	    cmocka_unit_test_setup(reset_in_the_middle, setup),
+	    cmocka_unit_test_setup(configuration, setup),
+	    cmocka_unit_test_setup(nonsense, setup),
 	};
 
 	return cmocka_run_group_tests_name("balloon", tests, NULL, NULL);

@@ -151,6 +151,9 @@ enum balloon_next virtio_balloon_next(struct virtio_dev *d, struct virtq_seg *re
 	struct balloon_device *b = device(d);
 	struct balloon_job *j = &b->job;
 
+	/* 2.6.1: what a queue held that was reset is the driver's again. */
+	if (j->there && d->queue[j->queue].epoch != j->epoch)
+		j->there = false;
 	if (!j->there && (!b->look || !next_request(d))) {
 		b->look = false;
 		return BALLOON_IDLE;

@@ -70,7 +70,7 @@ static bool take(struct virtio_dev *d, const struct virtq_chain *c)
 		answer(d, c, type, state);
 		return true;
 	}
-	m->job = (struct mem_job){.there = true, .type = rq.type, .range = range};
+	m->job = (struct mem_job){.there = true, .type = rq.type, .epoch = d->queue[0].epoch, .range = range};
 	return false;
 }
 
@@ -99,7 +99,7 @@ static void process(struct virtio_dev *d, unsigned queue)
 void virtio_mem_finish(struct virtio_dev *d, uint16_t response)
 {
 	struct mem_device *m = device(d);
-	bool orphan = m->job.orphan;
+	bool orphan = m->job.epoch != d->queue[0].epoch;
 	struct virtq_chain c;
 
 	m->job.there = false;
@@ -127,7 +127,6 @@ static void reset(struct virtio_dev *d)
 
 	if (!m)
 		return; /* the transport's first one */
-	m->job.orphan = true;
 	m->changed |= m->driver;
 	m->driver = false;
 }

@@ -7,8 +7,8 @@
 /* A request that was judged and may be done. The guest waits for its answer. */
 struct mem_job {
 	bool there;
-	bool orphan; /* the driver has reset the device meanwhile: nobody waits */
 	uint16_t type;
+	unsigned epoch; /* of the queue: if it has another one by then, nobody waits for the answer */
 	struct mem_range range;
 };
 
