@@ -2,7 +2,6 @@
 
 #include "bulkhead/fd.h"
 #include "machine.h"
-#include "wire/plug.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -44,46 +43,60 @@ int hotplug_init_slots(struct machine *m, struct err *e)
 	return hot_slots_init(&m->hotplug.slots, &m->gm, m->vm.fd, first, all > first ? all - first : 0, e);
 }
 
-/* Whatever goes wrong on the way closes it: then nothing can be plugged any more. */
+/* An answer that does not come in time stays owed. The socket must not be closed for that: memsrv, which may only be busy
+ * counting a large zone, then takes all that is plugged away from a guest that runs. Nonsense, or its end, closes it: then
+ * nothing can be plugged any more. */
 static int hear_memsrv(struct hotplug *hp)
 {
 	struct pollfd p = {.fd = hp->plug_fd, .events = POLLIN};
 	struct plug_answer a = {0};
+	int r;
 
-	for (;;) {
-		int r = poll(&p, 1, MEMSRV_MS);
-
-		if (r < 0 && errno == EINTR)
-			continue;
-		if (r <= 0 || recv(hp->plug_fd, &a, sizeof(a), 0) != sizeof(a) || a.code > 0 || a.code < -4095) {
-			fd_cleanup(&hp->plug_fd);
-			return -EPIPE;
-		}
-		return a.code;
+	do
+		r = poll(&p, 1, hp->late ? 0 : MEMSRV_MS);
+	while (r < 0 && errno == EINTR);
+	if (r == 0) {
+		hp->late = true;
+		return -ETIMEDOUT;
 	}
+	hp->unheard = false;
+	if (r < 0 || recv(hp->plug_fd, &a, sizeof(a), 0) != sizeof(a) || a.code > 0 || a.code < -4095) {
+		fd_cleanup(&hp->plug_fd);
+		return -EPIPE;
+	}
+	return a.code;
+}
+
+static int send_memsrv(struct hotplug *hp, const struct plug_request *rq)
+{
+	if (hp->plug_fd < 0 || send(hp->plug_fd, rq, sizeof(*rq), MSG_NOSIGNAL) != sizeof(*rq))
+		return -EPIPE;
+	hp->unheard = true;
+	hp->sent = *rq;
+	return 0;
 }
 
 /* A request whose answer is heard before the next one. What memsrv says to it changes nothing any more. */
 static int tell_memsrv(struct hotplug *hp, const struct plug_request *rq)
 {
-	if (hp->plug_fd >= 0 && hp->unheard) {
+	if (hp->unheard)
 		hear_memsrv(hp);
-		hp->unheard = false;
+	if (!hp->unheard && hp->late) {
+		struct plug_request drop = hp->sent;
+
+		hp->late = false;
+		drop.op = PLUG_DROP;
+		if (send_memsrv(hp, &drop) == 0)
+			hear_memsrv(hp);
 	}
-	if (hp->plug_fd < 0 || send(hp->plug_fd, rq, sizeof(*rq), MSG_NOSIGNAL) != sizeof(*rq))
-		return -EPIPE;
-	hp->unheard = true;
-	return 0;
+	return hp->unheard ? -ETIMEDOUT : send_memsrv(hp, rq);
 }
 
 static int ask_memsrv(struct hotplug *hp, const struct plug_request *rq)
 {
 	int rc = tell_memsrv(hp, rq);
 
-	if (rc < 0)
-		return rc;
-	hp->unheard = false;
-	return hear_memsrv(hp);
+	return rc < 0 ? rc : hear_memsrv(hp);
 }
 
 static struct plug_request request(const struct gm_hot *h, struct mem_range r, enum plug_op op)
@@ -98,9 +111,16 @@ static struct plug_request request(const struct gm_hot *h, struct mem_range r, e
 
 static int make_pages(struct machine *m, const struct gm_hot *h, struct mem_range r)
 {
-	struct plug_request rq = request(h, r, PLUG_MAKE);
+	struct plug_request rq = request(h, r, PLUG_MAKE), drop = request(h, r, PLUG_DROP);
+	int rc;
 
-	return gm_made_here(&m->gm.plan->zones[h->zone]) ? hot_populate(h, r) : ask_memsrv(&m->hotplug, &rq);
+	if (gm_made_here(&m->gm.plan->zones[h->zone]))
+		return hot_populate(h, r);
+	rc = ask_memsrv(&m->hotplug, &rq);
+	/* It has not heard that they went: it was too slow then. */
+	if (rc == -EEXIST && ask_memsrv(&m->hotplug, &drop) == 0)
+		rc = ask_memsrv(&m->hotplug, &rq);
+	return rc;
 }
 
 /* The host has them back when this returns. memsrv, which counts them, hears of it while the guest goes on. */
@@ -144,7 +164,7 @@ static void explain(struct machine *m, size_t i, int code)
 
 	if (code == -ENOSPC)
 		snprintf(text, cap, "KVM has no memory slot left: the guest's plugged blocks lie too far apart");
-	else if (code == -EPIPE)
+	else if (code == -EPIPE || code == -ETIMEDOUT)
 		snprintf(text, cap, "memsrv does not answer");
 	else if (z->page_size > GUEST_PAGE)
 		snprintf(text, cap, "the host has no free huge page of %llu KiB where this zone may be",
@@ -188,6 +208,9 @@ static uint16_t plug(struct machine *m, size_t i, struct mem_range r, const stru
 	struct gm_hot *h = &m->gm.hot[i];
 	int rc;
 
+	/* A request may have waited for other windows' changes, and what is wanted has become less meanwhile. */
+	if (!m->hotplug.acpi && (h->blocks.n_plugged > h->blocks.wanted || r.n > h->blocks.wanted - h->blocks.n_plugged))
+		return VIRTIO_MEM_RESP_NACK;
 	if (!back_ends_take(m, i, r, true))
 		return VIRTIO_MEM_RESP_BUSY;
 	rc = make_pages(m, h, r);
