@@ -157,8 +157,9 @@ static int on_broker(struct memsrv *m, struct err *e)
 		return r;
 	switch (msg.op) {
 	case MS_QUERY:
-		/* Looking at huge pages that the worker has just given back would make them again: hear it first. */
-		if (m->plug >= 0 && !plug_serve(&m->zones, m->plug))
+		/* Looking at huge pages that the worker has just given back would make them again: hear it first. What it asks to
+		 * make waits: leave for that may come behind this question. */
+		if (m->plug >= 0 && plug_drops(m->plug) && !plug_serve(&m->zones, m->plug))
 			no_worker(m);
 		r = count(m, msg.serial, e);
 		break;

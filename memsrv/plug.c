@@ -167,6 +167,15 @@ static int judge_and_do(struct zones *zs, const struct plug_request *rq)
 	return r;
 }
 
+bool plug_drops(int fd)
+{
+	struct plug_request rq;
+	struct iovec in = {&rq, sizeof(rq)};
+	struct msghdr ask = {.msg_iov = &in, .msg_iovlen = 1};
+
+	return recvmsg(fd, &ask, MSG_PEEK | MSG_DONTWAIT) == sizeof(rq) && rq.op == PLUG_DROP;
+}
+
 bool plug_serve(struct zones *zs, int fd)
 {
 	struct plug_request rq;

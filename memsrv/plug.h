@@ -12,6 +12,8 @@ int plug_allow(struct zones *zs, uint16_t zone, uint64_t bytes);
 /* Nothing is plugged any more: there is a new worker, or none. */
 void plug_reset(struct zones *zs);
 
+/* A request to drop is the next one. */
+bool plug_drops(int fd);
 /* Reads one request and answers it. false: the other end is gone, or is not worth listening to. */
 bool plug_serve(struct zones *zs, int fd);
 

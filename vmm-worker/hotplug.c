@@ -151,7 +151,7 @@ static int change_slots(struct machine *m, const struct gm_hot *h, struct mem_ra
 	rc = plug ? hot_slots_add(&m->hotplug.slots, h, r) : hot_slots_remove(&m->hotplug.slots, h, r);
 	if (rc == -ENOTRECOVERABLE)
 		m->hotplug.lost = true;
-	if (quiet)
+	if (quiet && !m->hotplug.lost) /* the end must not find a guest that has read ones where its memory was */
 		pause->release(pause->arg);
 	return rc;
 }

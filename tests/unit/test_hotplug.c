@@ -22,7 +22,7 @@ static struct mem_plan plan;
 static uint64_t words[1];
 static int memsrv;   /* its end */
 static bool patient; /* poll waits, and nothing comes */
-static bool held, drains, made_here, takes_long;
+static bool held, drains, made_here, takes_long, loses_slot;
 static unsigned answers, given_up;
 static uint16_t response;
 
@@ -55,7 +55,7 @@ int hot_slots_init(struct hot_slots *hs, const struct guestmem *gm, int vm_fd, u
 }
 bool hot_slots_disturbs(const struct hot_slots *hs, const struct gm_hot *h, struct mem_range r, bool plug)
 {
-	return false;
+	return loses_slot;
 }
 int hot_slots_add(struct hot_slots *hs, const struct gm_hot *h, struct mem_range r)
 {
@@ -63,7 +63,7 @@ int hot_slots_add(struct hot_slots *hs, const struct gm_hot *h, struct mem_range
 }
 int hot_slots_remove(struct hot_slots *hs, const struct gm_hot *h, struct mem_range r)
 {
-	return 0;
+	return loses_slot ? -ENOTRECOVERABLE : 0;
 }
 bool vhost_memory_takes(const struct vhost_dev *d, const struct gm_hot *h, struct mem_range r, bool plug, unsigned *ret_regions)
 {
@@ -144,7 +144,7 @@ static int setup(void **state)
 	hotplug_init(&m, pair[0]);
 	memsrv = pair[1];
 	m.virtio.n_vhost = 1;
-	patient = held = drains = takes_long = false;
+	patient = held = drains = takes_long = loses_slot = false;
 	made_here = true;
 	answers = given_up = 0;
 	return 0;
@@ -198,6 +198,20 @@ static void who_is_held_is_let_go(void **state)
 		assert_int_equal(answers, before + 1);
 		assert_int_equal(response, VIRTIO_MEM_RESP_ACK);
 	}
+}
+
+/* No vCPU runs with its memory gone until the machine ends. */
+static void nobody_runs_without_a_slot(void **state)
+{
+	m.gm.hot[0].blocks.wanted = 4;
+	guest_asks(VIRTIO_MEM_REQ_PLUG, 0, 4);
+	hotplug_work(&m, &stop_all, 1);
+	assert_int_equal(response, VIRTIO_MEM_RESP_ACK);
+	loses_slot = true;
+	guest_asks(VIRTIO_MEM_REQ_UNPLUG, 1, 1);
+	hotplug_work(&m, &stop_all, 1);
+	assert_true(m.hotplug.lost);
+	assert_true(held);
 }
 
 static void what_is_not_wanted_any_more_is_not_plugged(void **state)
@@ -277,6 +291,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(who_is_held_is_let_go, setup, teardown),
+	    cmocka_unit_test_setup_teardown(nobody_runs_without_a_slot, setup, teardown),
 	    cmocka_unit_test_setup_teardown(what_is_not_wanted_any_more_is_not_plugged, setup, teardown),
 	    cmocka_unit_test_setup_teardown(a_slow_memsrv_costs_no_memory, setup, teardown),
 	};
