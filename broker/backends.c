@@ -68,8 +68,10 @@ static bool hear(struct backend *k)
 	} else if (r > 0 && m->nfds == 0) {
 		keep_words(k, m->data, m->len);
 	} else if (r != 0 && r != -EAGAIN && !k->ended) { /* descriptors that nobody asked for, or more than a message holds */
-		k->why = r == -EMSGSIZE ? "sent more than the broker could take (nonsense, or a broker without free descriptors) and was killed"
-					: "sent nonsense and was killed";
+		k->why =
+		    r == -EMSGSIZE
+			? "sent more than the broker could take (nonsense, or a broker without free descriptors) and was killed"
+			: "sent nonsense and was killed";
 		log_line("VM %s: device %s: its back-end %s", k->vm->name, k->vm->device_plans[k->index].id, k->why);
 		end(k);
 	}

@@ -66,7 +66,8 @@ static void nonsense(struct helper *h, const struct err *e)
 {
 	char what[200];
 
-	snprintf(what, sizeof(what), "sent nonsense (%.180s)", e->code ? e->text : "too much at once, or more than the broker has descriptors for");
+	snprintf(what, sizeof(what), "sent nonsense (%.180s)",
+		 e->code ? e->text : "too much at once, or more than the broker has descriptors for");
 	helper_out_of_turn(h, what);
 }
 
