@@ -20,7 +20,7 @@ INST = os.path.join(TOP, 'build', 'inst')
 LOGS = os.path.join(TOP, 'build', 'logs')
 LAB = os.path.join(TOP, 'tests', 'hostlab', 'lab')
 MANIFEST = os.path.join(TOP, 'tests', 'hostlab', 'manifest')
-LAB_TIMEOUT = 1500
+LAB_TIMEOUT = 2400
 SUITES = ('unit', 'arch', 'privsep', 'system', 'hostlab')
 
 
