@@ -128,7 +128,7 @@ int granted_zone_file(const struct options *o, int fd, const struct plan_zone *z
 	if (l.mode != O_RDWR && (shared || l.mode != O_RDONLY))
 		return err_set(e, -EBADF, "%s %.400s: it must be open for reading%s", what, l.path, shared ? " and writing" : "");
 	if (l.st.st_size < 0 || (uint64_t)l.st.st_size < plan_zone_object_size(z))
-		return err_set(e, -EINVAL, "%s %.400s has %s, the zone needs %s: make the file longer (truncate -s)", what,
+		return err_set(e, -EINVAL, "%s %.400s has %s, the zone needs %s: make the file longer (fallocate -l)", what,
 			       l.path, size_text((uint64_t)l.st.st_size).s, size_text(plan_zone_object_size(z)).s);
 	return check_place(o, &l, what, e);
 }

@@ -124,7 +124,7 @@ static void check_zone_file(const struct zone_spec *z, uint16_t index, struct op
 	if ((uint64_t)st.st_size < z->o.size) {
 		struct txt remedy;
 
-		txt_set(&remedy, "truncate -s %s %s, or a smaller zone", size_text(z->o.size).s, z->file);
+		txt_set(&remedy, "fallocate -l %s %s, or a smaller zone", size_text(z->o.size).s, z->file);
 		diag_add(ds, DIAG_ERROR, w.option, w.text.s, remedy.s, "the file has %s, the zone needs %s",
 			 size_text((uint64_t)st.st_size).s, size_text(z->o.size).s);
 		return;

@@ -63,6 +63,17 @@ static int hold_stdio(void)
 	return 0;
 }
 
+/* What was printed may not have arrived: a full disk is no success. */
+static int printed(int rc)
+{
+	bool lost = ferror(stdout); /* earlier, when nobody looked at errno */
+
+	if (fflush(stdout) == 0 && !lost)
+		return rc;
+	fprintf(stderr, "bulkhead: standard output: %s\n", strerror(lost ? EIO : errno));
+	return rc == EXIT_OK ? EXIT_REFUSED : rc;
+}
+
 int main(int argc, char **argv)
 {
 	const char *verb = argc > 1 ? argv[1] : NULL;
@@ -85,7 +96,7 @@ int main(int argc, char **argv)
 	}
 	for (unsigned i = 0; i < n_commands; i++)
 		if (!strcmp(verb, commands[i].name))
-			return commands[i].run(argc - 1, argv + 1);
+			return printed(commands[i].run(argc - 1, argv + 1));
 	fprintf(stderr, "bulkhead: there is no command '%s'.\n\n", verb);
 	help(stderr);
 	return EXIT_CONFIG;
