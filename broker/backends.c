@@ -191,7 +191,8 @@ static void gone(struct backend *k, const struct spawn_exit *x)
 			log_line("VM %s: device %s: %s", vm->name, vm->device_plans[k->index].id, text);
 		return vm_step(vm);
 	}
-	if (k->wanted) {
+	if (k->wanted) { /* the worker was quicker to see it than its parent to bury it */
+		log_line("VM %s: device %s: %s", vm->name, vm->device_plans[k->index].id, text);
 		k->wanted = false;
 		if (start(k, &e) < 0)
 			devices_lost(vm, k->index, e.text, false);

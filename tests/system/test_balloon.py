@@ -117,7 +117,7 @@ def hostile(b, name, c, kb):
     good(c, 'report %d 4096' % (AT + 4 * MiB))
 
     # Never idle, and everybody else is served.
-    c.send('bstorm %d 2000\n' % (AT + MiB))
+    c.send('bstorm %d 5000\n' % (AT + MiB))
     n = 0
     while 'requests' not in c.buf and n < 3:
         n += b.info(name)['state'] == 'running'
