@@ -80,9 +80,12 @@ static int query_zone(const struct zone *z, struct arena *a, struct zone_report 
 			return r;
 	}
 	/* Of the hotplug window only what is there. A page of a memfd that nobody has touched since it was made there looks like
-	 * a hole. Where all of them must be there, because the object has so many, they may be touched. */
+	 * a hole. Where all of them must be there, because the object has so many, they may be touched. The guest goes on touching
+	 * its boot memory, so the object is asked after what was seen of that. */
 	for (size_t i = 0; i < LIM_HOST_NODES; i++)
 		seen += t.node[i];
+	if (syscall(SYS_fstat, z->fd, &st) < 0)
+		return err_sys(e, -errno, "zone %s: its object", p->id);
 	whole = p->backing != BACKING_MEMFD ||
 		((!p->reserve || p->prefault) && (uint64_t)st.st_blocks * 512 >= seen * p->page_size + plugged);
 	for (uint64_t b = 0, n; plugged && b < z->n_blocks; b += n) {
