@@ -261,10 +261,11 @@ static void no_fault_does_harm(void **state)
 					fail_msg("after fault %u at %u: %s", fault, at, f.why.text);
 			}
 			forget();
-			/* What is no shared memory is not even closed. */
-			assert_int_equal(open_fds(), before + (hopeless ? 1 : 0));
+			/* Descriptors that must not be let go of stay where they are, in a connection that stays open. */
 			if (hopeless)
 				close_range((unsigned)call + 1, ~0u, 0);
+			else
+				assert_int_equal(open_fds(), before);
 		}
 	}
 	assert_true(downs > 300);
@@ -316,6 +317,87 @@ static void what_was_not_asked_for_ends_it(void **state)
 	forget();
 }
 
+/* Handed over in another way each time: the write end of a pipe whose other holders are gone. */
+enum way {
+	IN_BAND,
+	BEHIND_GARBAGE,   /* the connection ends before that is read */
+	OUT_OF_BAND,      /* the byte that nobody reads */
+	WITH_A_REQUEST,   /* on the other socket */
+	BEHIND_A_REQUEST, /* that is wrong */
+	WITH_AN_ANSWER,   /* beside the descriptor that it brings */
+	AS_AN_ANSWER,     /* in its place */
+	WAYS,
+};
+
+static void hand_over(enum way way, const int *requests)
+{
+	struct vu_hdr change = {VU_BACKEND_CONFIG_CHANGE, VU_VERSION, 0}, wrong = {99, VU_VERSION, 0};
+	struct vu_inflight in = {.mmap_size = 4096, .num_queues = QUEUES, .queue_size = 128};
+	static struct vu_msg inflight;
+	const int channel = be.sock;
+	int pipes[2], fds[2];
+
+	assert_int_equal(pipe(pipes), 0);
+	assert_int_equal(dup2(pipes[0], requests[2]), requests[2]);
+	close(pipes[0]);
+	vu_put(&inflight, VU_GET_INFLIGHT_FD, &in, sizeof(in));
+	inflight.hdr.flags = VU_VERSION | VU_REPLY;
+	fds[0] = way == WITH_AN_ANSWER ? zone : pipes[1];
+	fds[1] = pipes[1];
+	if (way == WITH_A_REQUEST || way == BEHIND_A_REQUEST)
+		be.sock = requests[1];
+	if (way == BEHIND_A_REQUEST)
+		send_with(&wrong, sizeof(wrong), NULL, 0);
+	if (way == BEHIND_GARBAGE)
+		send_with("garbage", 7, NULL, 0);
+	if (way == WITH_AN_ANSWER || way == AS_AN_ANSWER)
+		send_with(&inflight, vu_len(&inflight), fds, way == WITH_AN_ANSWER ? 2 : 1);
+	else if (way == OUT_OF_BAND)
+		send_with_flags(&change, 1, fds, 1, MSG_OOB);
+	else
+		send_with(&change, sizeof(change), fds, 1);
+	close(pipes[1]);
+	be.sock = channel;
+}
+
+static void nothing_of_its_is_let_go_of(void **state)
+{
+	for (enum way way = IN_BAND; way < WAYS; way++) {
+		struct pollfd p[VU_FRONT_POLL], held;
+		int requests[3];
+
+		prepare(ALL, FINE, UINT32_MAX);
+		connect_front();
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, requests), 0);
+		close(f.request_sock);
+		f.request_sock = requests[0];
+		requests[2] = dup(kick);
+		if (way == WITH_AN_ANSWER || way == AS_AN_ANSWER) {
+			vu_front_start(&f, true, now);
+			while (f.phase == VU_STARTING && f.out.hdr.request != VU_GET_INFLIGHT_FD) {
+				backend_step();
+				vu_front_poll(&f, p);
+				poll(p, VU_FRONT_POLL, 0);
+				vu_front_work(&f, p, now);
+			}
+			assert_int_equal(f.phase, VU_STARTING);
+		}
+		hand_over(way, requests);
+		vu_front_poll(&f, p);
+		assert_true(poll(p, VU_FRONT_POLL, 1000) > 0);
+		vu_front_work(&f, p, now);
+		assert_int_equal(f.phase, VU_DOWN);
+		assert_true(f.hopeless);
+		if (!strstr(f.why.text, "descriptors that nobody asked for"))
+			fail_msg("way %d: %s", way, f.why.text);
+		held = (struct pollfd){.fd = requests[2], .events = POLLIN};
+		if (poll(&held, 1, 0) != 0)
+			fail_msg("way %d: it was let go of", way);
+		forget();
+		close_range((unsigned)call + 1, ~0u, 0);
+	}
+}
+
 static int setup(void **state)
 {
 	zone = memfd_create("zone", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -339,6 +421,7 @@ int main(void)
 	    cmocka_unit_test(no_fault_does_harm),
 	    cmocka_unit_test(floods_end_it),
 	    cmocka_unit_test(what_was_not_asked_for_ends_it),
+	    cmocka_unit_test(nothing_of_its_is_let_go_of),
 	};
 
 	return cmocka_run_group_tests_name("vhost_front", tests, setup, NULL);

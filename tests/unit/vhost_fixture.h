@@ -69,7 +69,7 @@ static unsigned open_fds(void)
 	return n;
 }
 
-static void send_with(const void *data, size_t len, const int *fds, unsigned n)
+static void send_with_flags(const void *data, size_t len, const int *fds, unsigned n, int flags)
 {
 	union {
 		struct cmsghdr align;
@@ -89,7 +89,12 @@ static void send_with(const void *data, size_t len, const int *fds, unsigned n)
 		c->cmsg_len = CMSG_LEN(sizeof(int) * n);
 		memcpy(CMSG_DATA(c), fds, sizeof(int) * n);
 	}
-	sendmsg(be.sock, &h, MSG_NOSIGNAL);
+	sendmsg(be.sock, &h, MSG_NOSIGNAL | flags);
+}
+
+static void send_with(const void *data, size_t len, const int *fds, unsigned n)
+{
+	send_with_flags(data, len, fds, n, 0);
 }
 
 static void answer(struct vu_msg *m, enum fault fault)

@@ -1,4 +1,5 @@
 #include "vhost/device.h"
+#include "vhost/intake.h"
 
 #include "bulkhead/fd.h"
 
@@ -442,7 +443,7 @@ int vhost_init(struct vhost_dev *d, const struct device_plan *plan, const struct
 void vhost_connect(struct vhost_dev *d, int sock, int request_sock, int request_peer)
 {
 	if (d->front.phase != VU_DOWN || d->front.hopeless) {
-		fd_cleanup(&sock);
+		d->front.hopeless |= !vu_intake_close(&sock);
 		fd_cleanup(&request_sock);
 		fd_cleanup(&request_peer);
 		return;

@@ -1,9 +1,9 @@
+#include "vhost/intake.h"
 #include "vhost/steps.h"
 
 #include "bulkhead/fd.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/virtio_config.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,11 +18,20 @@ static void close_received(struct vu_front *f)
 	f->in.n_fds = 0;
 }
 
+/* What it has left in a connection that we cannot let go of: there will be no other one, since each would stay open, too. */
+static void hang_up(struct vu_front *f, int *sock)
+{
+	if (vu_intake_close(sock))
+		return;
+	f->hopeless = true;
+	err_set(&f->why, -EPROTO, "it sent descriptors that nobody asked for");
+}
+
 static void disconnect(struct vu_front *f)
 {
 	close_received(f);
-	fd_cleanup(&f->sock);
-	fd_cleanup(&f->request_sock);
+	hang_up(f, &f->sock);
+	hang_up(f, &f->request_sock);
 	fd_cleanup(&f->request_peer);
 	f->deadline = 0;
 	f->sending = f->awaiting = f->own_errand = false;
@@ -225,46 +234,26 @@ static void transmit(struct vu_front *f)
 		f->sending = false;
 }
 
-/* Reads up to `want` bytes in all. Descriptors are only let in where the answer may bring one: anything else would have to be
- * closed by us, and closing somebody's file can wait for him. 1: all there; 0: not yet; negative: broken. */
-static int receive(struct vu_front *f, size_t want, bool with_fds)
+/* Reads up to `want` bytes in all; a descriptor may come where the answer brings one. 1: all there; 0: not yet; negative:
+ * broken. */
+static int receive(struct vu_front *f, size_t want, bool with_fd)
 {
-	union {
-		struct cmsghdr align;
-		char room[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct iovec iov = {(uint8_t *)&f->in + f->in_done, want - f->in_done};
-	struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1};
-	struct cmsghdr *c;
+	int fd = -1;
 	ssize_t n;
 
 	if (want == f->in_done)
 		return 1;
-	if (with_fds) {
-		h.msg_control = control.room;
-		h.msg_controllen = CMSG_LEN(sizeof(int)); /* not CMSG_SPACE, into which two would fit */
-	}
-	n = recvmsg(f->sock, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	n = vu_intake(f->sock, (uint8_t *)&f->in + f->in_done, want - f->in_done, with_fd && !f->in.n_fds ? &fd : NULL);
+	if (n == -EAGAIN)
 		return 0;
-	if (n < 0)
-		return err_sys(&f->why, -errno, "the connection broke");
-	c = with_fds && n > 0 ? CMSG_FIRSTHDR(&h) : NULL;
-	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS) {
-		int fd;
-
-		memcpy(&fd, CMSG_DATA(c), sizeof(fd));
-		/* Not shared memory: then not even closing it is safe. It stays open, and there will be no second one. */
-		if (fcntl(fd, F_GET_SEALS) < 0 || f->in.n_fds) {
-			f->hopeless = true;
-			return err_set(&f->why, -EPROTO, "what it sent for requests in flight is no shared memory");
-		}
-		f->in.fds[f->in.n_fds++] = fd;
-	}
-	if (h.msg_flags & MSG_CTRUNC)
+	if (n == -EBADMSG)
 		return err_set(&f->why, -EPROTO, "it sent descriptors that nobody asked for");
+	if (n < 0)
+		return err_sys(&f->why, (int)n, "the connection broke");
 	if (n == 0)
 		return err_set(&f->why, -ECONNRESET, "it closed the connection");
+	if (fd >= 0)
+		f->in.fds[f->in.n_fds++] = fd;
 	f->in_done += (size_t)n;
 	return f->in_done == want;
 }
@@ -312,15 +301,15 @@ static bool acknowledge_change(struct vu_front *f)
 
 static void on_request(struct vu_front *f, uint64_t now)
 {
-	ssize_t n = recv(f->request_sock, (uint8_t *)&f->request_in + f->request_done, sizeof(f->request_in) - f->request_done,
-			 MSG_DONTWAIT);
+	ssize_t n = vu_intake(f->request_sock, (uint8_t *)&f->request_in + f->request_done,
+			      sizeof(f->request_in) - f->request_done, NULL);
 
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	if (n == -EAGAIN)
 		return;
-	if (n <= 0) { /* it does not want to ask us anything any more, which is its right */
-		fd_cleanup(&f->request_sock);
-		return;
-	}
+	if (n == -EBADMSG)
+		return broken(f); /* for the reason that hanging up finds */
+	if (n <= 0)               /* it does not want to ask us anything any more, which is its right */
+		return hang_up(f, &f->request_sock);
 	f->request_done += (size_t)n;
 	if (f->request_done < sizeof(f->request_in))
 		return;
