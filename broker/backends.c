@@ -13,8 +13,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define START_MS  10000u /* until its connection comes: it loads a program */
-#define HEARD_MAX 16384u /* bytes in one life; then nobody listens any more */
+#define START_MS 10000u /* until its connection comes: it loads a program */
+/* Many times what qemu-storage-daemon takes (some 50 MiB with a large qcow2): a bound for what runs away. The page cache of its
+ * image counts, too, and is given back when there is no room. */
+#define BACKEND_OWN_MEMORY GiB
+#define HEARD_MAX          16384u /* bytes in one life; then nobody listens any more */
 
 static void hang_up(struct backend *k)
 {
@@ -105,6 +108,19 @@ const char *backend_words(struct backend *k)
 	return k->said;
 }
 
+/* What its cgroup may have, in bytes: room for itself, and all that is granted to it, because pages of the guest's are counted
+ * where they were touched first, with the tables that map them. */
+static uint64_t most_memory(const struct backend *k)
+{
+	const struct mem_plan *p = &k->vm->plan;
+	uint64_t zones = 0;
+
+	for (size_t i = 0; i < p->n_zones; i++)
+		if (k->vm->device_plans[k->index].zones >> i & 1)
+			zones += plan_zone_object_size(&p->zones[i]);
+	return BACKEND_OWN_MEMORY + zones + zones / 256;
+}
+
 static int start(struct backend *k, struct err *e)
 {
 	struct broker *b = k->vm->b;
@@ -113,7 +129,7 @@ static int start(struct backend *k, struct err *e)
 
 	if (b->no_backends[0])
 		return err_set(e, -ENOTSUP, "no back-end can be started here: %s", b->no_backends);
-	r = spawner_spawn(&b->backends, CHILD_BACKEND, k->vm->slot * LIM_DEVICES + k->index, &c, e);
+	r = spawner_spawn(&b->backends, CHILD_BACKEND, k->vm->slot * LIM_DEVICES + k->index, most_memory(k), &c, e);
 	if (r == -EPIPE) {
 		b->failed = true;
 		broker_stop(b, "the spawner of back-ends does not answer");

@@ -1,5 +1,6 @@
 /* The broker's whole state: one of it, one thread. Everything that blocks is somebody else's process. */
 #pragma once
+#include "cgroup.h"
 #include "closer.h"
 #include "connector.h"
 #include "ledger.h"
@@ -24,6 +25,7 @@ struct broker {
 	struct loop loop;
 	struct spawner spawner, backends;
 	struct connector connector;
+	struct cgroups cgroups; /* of back-ends */
 	char no_backends[400]; /* why none can be started; "": they can */
 	struct ledger ledger;
 	struct closer closer;    /* of everything that clients and children sent */

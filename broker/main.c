@@ -233,13 +233,15 @@ static void start_backend_spawner(struct broker *b)
 	if (b->opt.private_fd && !b->opt.backends)
 		err_set(&e, -ENOTSUP, "this private broker was started without --backends");
 	else
-		spawner_start(&b->backends, SPAWN_BACKENDS, &e);
+		spawner_start(&b->backends, SPAWN_BACKENDS, &b->cgroups.fds, &e);
+	fd_cleanup(&b->cgroups.fds.dir);
+	fd_cleanup(&b->cgroups.fds.lock);
 	snprintf(b->no_backends, sizeof(b->no_backends), "%.*s", (int)sizeof(b->no_backends) - 1, e.text);
 }
 
 int main(int argc, char **argv)
 {
-	static struct broker b = {.kvm = -1, .notify = -1};
+	static struct broker b = {.kvm = -1, .notify = -1, .cgroups = {.fds = {-1, -1}}};
 	struct err e = {0};
 	int systemds = -1, r;
 
@@ -254,12 +256,15 @@ int main(int argc, char **argv)
 		return die("", &e);
 	if (close_strangers(b.opt.private_fd || systemds >= 0) < 0)
 		return die("cannot close what it was started with", &e);
-	if (spawner_start(&b.spawner, SPAWN_VMS, &e) < 0) /* from here on processes are made by somebody else */
+	raise_descriptor_limit(); /* a spawner has one for each child */
+	/* A private broker shares its cgroup with its client, so there is nothing of it to divide. */
+	if ((b.opt.cgroup || !b.opt.private_fd) && cgroups_enter(b.opt.cgroup, &b.cgroups, &e) < 0)
+		return die("", &e);
+	if (spawner_start(&b.spawner, SPAWN_VMS, NULL, &e) < 0) /* from here on processes are made by somebody else */
 		return die("", &e);
 	start_backend_spawner(&b);
 	if (connector_start(&b.connector, &e) < 0)
 		return die("", &e);
-	raise_descriptor_limit();
 	if (open_own(&b, systemds, &e) < 0)
 		return die("", &e);
 	if (give_up_rights(&b, &e) < 0) /* no capability, few files, few system calls */
@@ -275,6 +280,10 @@ int main(int argc, char **argv)
 		log_line("isolation of VMs: %s", spawner_isolation_text(&b.spawner));
 	if (!b.opt.private_fd && b.no_backends[0])
 		log_line("no back-end can be started here: %s", b.no_backends);
+	else if (!b.opt.private_fd && b.cgroups.path[0])
+		log_line("back-ends have cgroups of their own, in %s", b.cgroups.path);
+	else if (!b.opt.private_fd)
+		log_line("back-ends have no cgroups of their own: %s", b.cgroups.why_not);
 	notify_say(b.notify, "READY=1");
 	return run(&b);
 }

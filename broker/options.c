@@ -20,6 +20,8 @@ static const char usage[] =
     "  --allow-dir DIR           kernels, initramfs and memory files must lie below; may be repeated [default: anywhere]\n"
     "  --dev-kvm PATH            [default: /dev/kvm]\n"
     "  --dev-sgx-vepc PATH       [default: /dev/sgx_vepc]; a regular file named here stands in for it, for tests\n"
+    "  --cgroup DIR              of cgroup v2, for the broker and one below for each back-end [default: its own, if\n"
+    "                            systemd has delegated it]\n"
     "  --max-vms N               at the same time [default: 256, which is the most]\n"
     "  --max-vms-per-user N      for users other than root [default: 16]\n"
     "  --private                 serve one client on descriptor 3 and end with it\n"
@@ -58,6 +60,7 @@ int options_parse(int argc, char **argv, struct options *ret, struct err *e)
 	    {"allow-dir", required_argument, NULL, 'a'},
 	    {"dev-kvm", required_argument, NULL, 'k'},
 	    {"dev-sgx-vepc", required_argument, NULL, 'e'},
+	    {"cgroup", required_argument, NULL, 'c'},
 	    {"max-vms", required_argument, NULL, 'n'},
 	    {"max-vms-per-user", required_argument, NULL, 'u'},
 	    {"private", no_argument, NULL, 'p'},
@@ -98,6 +101,11 @@ int options_parse(int argc, char **argv, struct options *ret, struct err *e)
 		case 'e':
 			o.vepc = optarg;
 			o.vepc_named = true;
+			break;
+		case 'c':
+			o.cgroup = optarg;
+			if (optarg[0] != '/')
+				r = err_set(e, -EINVAL, "--cgroup %s: an absolute path is needed, below /sys/fs/cgroup", optarg);
 			break;
 		case 'n':
 			r = number("max-vms", optarg, 10, LIM_VMS, &v, e);

@@ -16,8 +16,9 @@ struct options {
 	bool private_fd; /* one client, on descriptor 3 */
 	bool backends;   /* a private broker's client will want some started; others are always ready to */
 	const char *kvm;
-	const char *vepc; /* the device that gives guests SGX EPC */
-	bool vepc_named;  /* by --dev-sgx-vepc: a regular file may stand in for it */
+	const char *vepc;   /* the device that gives guests SGX EPC */
+	bool vepc_named;    /* by --dev-sgx-vepc: a regular file may stand in for it */
+	const char *cgroup; /* to be divided; NULL: our own, if it is delegated */
 	uint32_t max_vms, max_vms_per_user;
 	size_t n_allow;
 	const char *allow[BROKER_ALLOW_DIRS]; /* absolute; none: a client's files may lie anywhere */

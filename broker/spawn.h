@@ -33,6 +33,13 @@ static inline uint32_t spawn_slots(enum child_kind kind)
 	return kind == CHILD_BACKEND ? SPAWN_BACKEND_SLOTS : SPAWN_SLOTS;
 }
 
+/* Where each back-end gets a cgroup of its own (cgroup.h): dir is divided for them, lock is kept for as long as one may be there.
+ * Both -1: they stay where the spawner is. */
+struct spawn_cgroups {
+	int dir, lock;
+};
+#define SPAWN_CGROUP_PREFIX "backend-" /* then the VM's slot, "-", and the number of the device */
+
 struct spawner {
 	enum spawn_family family;
 	int requests; /* SEQPACKET to the spawner */
@@ -43,8 +50,8 @@ struct spawner {
 
 /* Starts the spawner: call before any other descriptor, thread or signal handler exists. The programs are looked for beside the
  * broker's own (directory of /proc/self/exe). The caller still has all its rights; it gives them away after this
- * (lockdown_enter). Costs one fork; waits until the spawner is ready and sandboxed. */
-int spawner_start(struct spawner *ret, enum spawn_family family, struct err *e);
+ * (lockdown_enter). cgroups stay the caller's; NULL for none. Costs one fork; waits until the spawner is ready and sandboxed. */
+int spawner_start(struct spawner *ret, enum spawn_family family, const struct spawn_cgroups *cgroups, struct err *e);
 
 struct child {
 	pid_t pid;   /* as the broker sees it; its end comes as an exit notice */
@@ -53,8 +60,9 @@ struct child {
 
 /* Makes a child for a slot; at most one of each kind per slot at a time (-EBUSY). Returns as soon as the kernel has made the
  * process; it sets itself up in parallel, and what goes wrong there shows as an exit (spawn_exit_text). Bounded wait (5 s): a
- * spawner that does not answer is dead, -EPIPE, and the broker must end. */
-int spawner_spawn(struct spawner *s, enum child_kind kind, uint32_t slot, struct child *ret, struct err *e);
+ * spawner that does not answer is dead, -EPIPE, and the broker must end. memory: bytes, the most that its cgroup may have, if it
+ * gets one. */
+int spawner_spawn(struct spawner *s, enum child_kind kind, uint32_t slot, uint64_t memory, struct child *ret, struct err *e);
 
 /* SIGKILLs the child of that slot, if there is one. No reply: its exit notice is the reply. The broker itself needs no right to
  * kill. */

@@ -152,6 +152,26 @@ static void check_seccomp(struct checks *l)
 	snprintf(c->found, sizeof(c->found), ok ? "filters that end the process" : "no filters that end the process");
 }
 
+/* Whether a broker has been given one is known only to that broker: it says so in its log. */
+static void check_cgroups(struct checks *l)
+{
+	CLEANUP(fd_cleanup) int fd = open("/sys/fs/cgroup/cgroup.controllers", O_RDONLY | O_CLOEXEC);
+	char text[256] = "";
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	bool ok = n > 0 && strstr(text, "pids") && strstr(text, "memory");
+	struct check *c =
+	    add(l, "cgroups", ok ? VERDICT_OK : VERDICT_WEAK, "the memory of back-ends that the broker starts has no limit",
+		"boot with cgroup v2 for all controllers (systemd.unified_cgroup_hierarchy=1)");
+
+	if (ok)
+		snprintf(c->found, sizeof(c->found),
+			 "version 2 with pids and memory, for a broker with Delegate=yes or --cgroup");
+	else
+		snprintf(c->found, sizeof(c->found),
+			 n < 0 ? "no version 2 at /sys/fs/cgroup" : "version 2 without pids or memory: %.*s",
+			 (int)strcspn(text, "\n"), text);
+}
+
 static void check_memory(struct checks *l, const struct host_facts *f)
 {
 	uint64_t total = 0, available = 0;
@@ -309,6 +329,7 @@ int cmd_check_host(int argc, char **argv)
 	check_kvm(&l);
 	check_seccomp(&l);
 	check_userns(&l);
+	check_cgroups(&l);
 	check_memory(&l, &facts);
 	check_huge(&l, &facts);
 	check_options(&l, &facts);

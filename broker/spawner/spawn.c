@@ -116,10 +116,10 @@ static int take_hello(struct spawner *s, struct err *e)
  * the broker has gone. */
 static void close_others(const struct spawner_self *s)
 {
-	int keep[CHILD_KINDS + 3] = {s->requests, s->exits, s->preload};
+	int keep[CHILD_KINDS + 5] = {s->requests, s->exits, s->preload, s->cgroups.dir, s->cgroups.lock};
 	unsigned from = 3;
 
-	memcpy(keep + 3, s->programs, sizeof(s->programs));
+	memcpy(keep + 5, s->programs, sizeof(s->programs));
 	for (;;) {
 		unsigned next = ~0u;
 
@@ -181,12 +181,14 @@ static int start(struct spawner *s, struct spawner_self *self, struct err *e)
 	return 0;
 }
 
-int spawner_start(struct spawner *ret, enum spawn_family family, struct err *e)
+int spawner_start(struct spawner *ret, enum spawn_family family, const struct spawn_cgroups *cgroups, struct err *e)
 {
-	struct spawner_self self = {.family = family, .programs = {-1, -1, -1}, .preload = -1, .proc = -1};
+	struct spawner_self self = {.family = family, .programs = {-1, -1, -1}, .preload = -1, .proc = -1, .cgroups = {-1, -1}};
 	struct spawner s = {.family = family};
 	int r;
 
+	if (cgroups)
+		self.cgroups = *cgroups;
 	self.seats = family == SPAWN_BACKENDS ? SPAWN_BACKEND_SLOTS : 2 * SPAWN_SLOTS;
 	r = open_programs(&self, e);
 	if (r == 0)
@@ -198,9 +200,10 @@ int spawner_start(struct spawner *ret, enum spawn_family family, struct err *e)
 	return r;
 }
 
-static int request(struct spawner *s, enum spawn_op op, enum child_kind kind, uint32_t slot, int fd, struct err *e)
+static int request(struct spawner *s, enum spawn_op op, enum child_kind kind, uint32_t slot, uint64_t memory, int fd,
+		   struct err *e)
 {
-	const struct spawn_request q = {.op = op, .kind = kind, .slot = slot};
+	const struct spawn_request q = {.op = op, .kind = kind, .slot = slot, .memory = memory};
 	int r;
 
 	if (!spawner_makes(s->family, kind, slot))
@@ -209,7 +212,7 @@ static int request(struct spawner *s, enum spawn_op op, enum child_kind kind, ui
 	return r < 0 ? err_sys(e, -EPIPE, "the spawner is gone") : 0;
 }
 
-int spawner_spawn(struct spawner *s, enum child_kind kind, uint32_t slot, struct child *ret, struct err *e)
+int spawner_spawn(struct spawner *s, enum child_kind kind, uint32_t slot, uint64_t memory, struct child *ret, struct err *e)
 {
 	static struct chan_msg m;
 	CLEANUP(fd_cleanup) int mine = -1, theirs = -1;
@@ -223,22 +226,28 @@ int spawner_spawn(struct spawner *s, enum child_kind kind, uint32_t slot, struct
 	theirs = pair[1];
 	if (fcntl(mine, F_SETFL, O_RDWR | O_NONBLOCK) < 0)
 		return err_sys(e, -errno, "channel");
-	r = request(s, SPAWN_OP_MAKE, kind, slot, theirs, e);
+	r = request(s, SPAWN_OP_MAKE, kind, slot, memory, theirs, e);
 	if (r == 0)
 		r = await(s, &m, sizeof(reply), e);
 	if (r < 0)
 		return r;
 	memcpy(&reply, m.data, sizeof(reply));
 	chan_msg_close(&m); /* none comes, so that a broker without a free descriptor can still hear it */
+	if (reply.code == -EMFILE)
+		return err_set(e, reply.code,
+			       "cannot make another %s process: the broker's limit of open files is reached (LimitNOFILE= of "
+			       "its unit, or ulimit -n)",
+			       program_names[kind]);
 	if (reply.code < 0)
-		return err_sys(e, reply.code, "cannot make a %s process", program_names[kind]);
+		return err_sys(e, reply.code, "cannot make a %s%s process", reply.cgroup ? "cgroup for a " : "",
+			       program_names[kind]);
 	*ret = (struct child){.pid = reply.pid, .channel = fd_take(&mine)};
 	return 0;
 }
 
 int spawner_kill(struct spawner *s, enum child_kind kind, uint32_t slot, struct err *e)
 {
-	return request(s, SPAWN_OP_KILL, kind, slot, -1, e);
+	return request(s, SPAWN_OP_KILL, kind, slot, 0, -1, e);
 }
 
 void spawner_end(struct spawner *s)

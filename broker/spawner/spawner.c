@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -29,6 +30,7 @@ struct entry {
 	int pidfd;
 	int status;
 	bool exited; /* reaped, notice not sent yet */
+	bool cgroup; /* there is one of its own, perhaps longer than itself */
 };
 
 struct loop {
@@ -38,21 +40,41 @@ struct loop {
 	struct entry children[SPAWN_SEATS]; /* by seat */
 };
 
-static unsigned long clone_flags(enum isolation have)
+static uint64_t clone_flags(enum isolation have)
 {
 	switch (have) {
 	case ISOLATION_FULL:
 	case ISOLATION_OWN_UID:
-		return CLONE_NEWUSER | NAMESPACES | CLONE_PIDFD | SIGCHLD;
+		return CLONE_NEWUSER | NAMESPACES | CLONE_PIDFD;
 	case ISOLATION_NO_USERNS:
-		return NAMESPACES | CLONE_PIDFD | SIGCHLD;
+		return NAMESPACES | CLONE_PIDFD;
 	case ISOLATION_NONE:
-		return CLONE_PIDFD | SIGCHLD;
+		return CLONE_PIDFD;
 	}
 	return 0;
 }
 
-static int make_child(struct loop *l, enum child_kind kind, uint32_t slot, int channel, struct entry *c)
+/* The raw calls: no stack of its own means a copy of this one, like fork, and no handlers run. clone3 only where it must be: a
+ * filter cannot see its flags. */
+static pid_t clone_child(uint64_t flags, int cgroup, int *ret_pidfd)
+{
+	struct clone_args a = {.flags = flags | CLONE_INTO_CGROUP,
+			       .pidfd = (uintptr_t)ret_pidfd,
+			       .exit_signal = SIGCHLD,
+			       .cgroup = (uint32_t)cgroup};
+
+	if (cgroup < 0)
+		return (pid_t)syscall(SYS_clone, flags | SIGCHLD, NULL, ret_pidfd, NULL, 0);
+	return (pid_t)syscall(SYS_clone3, &a, sizeof(a));
+}
+
+static void remove_cgroup(struct loop *l, uint32_t seat)
+{
+	if (l->children[seat].cgroup && spawner_cgroup_remove(l->self, seat))
+		l->children[seat].cgroup = false;
+}
+
+static int make_child(struct loop *l, enum child_kind kind, uint32_t slot, int channel, int cgroup, struct entry *c)
 {
 	int pidfd = -1;
 	pid_t pid;
@@ -60,8 +82,7 @@ static int make_child(struct loop *l, enum child_kind kind, uint32_t slot, int c
 
 	l->number++;
 	l->self->shared->failure[spawner_seat(kind, slot)].step = STEP_NONE;
-	/* The raw call: no stack of its own means a copy of this one, like fork, and no handlers run. */
-	pid = (pid_t)syscall(SYS_clone, clone_flags(l->self->isolation), NULL, &pidfd, NULL, 0);
+	pid = clone_child(clone_flags(l->self->isolation), cgroup, &pidfd);
 	if (pid < 0)
 		return -errno;
 	if (pid == 0)
@@ -89,14 +110,25 @@ static void answer(struct loop *l, const struct spawn_reply *reply)
 static void answer_make(struct loop *l, const struct spawn_request *q, const struct chan_msg *m)
 {
 	struct spawn_reply reply = {0};
-	struct entry *c = &l->children[spawner_seat(q->kind, q->slot)];
+	uint32_t seat = spawner_seat(q->kind, q->slot);
+	struct entry *c = &l->children[seat];
+	CLEANUP(fd_cleanup) int cgroup = -1;
 
 	if (m->nfds != 1)
 		reply.code = -EBADMSG;
 	else if (c->pid)
 		reply.code = -EBUSY;
-	else
-		reply.code = make_child(l, q->kind, q->slot, m->fds[0], c);
+	if (reply.code == 0 && l->self->cgroups.dir >= 0) {
+		cgroup = spawner_cgroup_make(l->self, seat, q->memory);
+		c->cgroup = cgroup >= 0;
+		reply.code = cgroup < 0 ? cgroup : 0;
+		reply.cgroup = cgroup < 0;
+	}
+	if (reply.code == 0) {
+		reply.code = make_child(l, q->kind, q->slot, m->fds[0], cgroup, c);
+		if (reply.code < 0)
+			remove_cgroup(l, seat);
+	}
 	reply.pid = reply.code ? 0 : c->pid;
 	answer(l, &reply);
 }
@@ -122,6 +154,8 @@ _Noreturn static void leave(struct loop *l)
 			break;
 		poll(NULL, 0, LEAVE_LOOK_MS);
 	}
+	for (uint32_t seat = 0; seat < l->self->seats; seat++)
+		remove_cgroup(l, seat);
 	_exit(0);
 }
 
@@ -173,6 +207,7 @@ static void reap(struct loop *l, int signals)
 			continue;
 		c->status = status;
 		c->exited = true;
+		remove_cgroup(l, (uint32_t)(c - l->children)); /* before anybody hears of its end */
 		l->unsent++;
 	}
 }
@@ -200,7 +235,7 @@ static void send_notices(struct loop *l)
 		if (r < 0)
 			leave(l);
 		fd_cleanup(&c->pidfd);
-		*c = (struct entry){.pidfd = -1};
+		*c = (struct entry){.pidfd = -1, .cgroup = c->cgroup};
 		l->unsent--;
 	}
 }

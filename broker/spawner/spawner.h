@@ -23,11 +23,14 @@ struct spawn_request {
 	uint32_t op;
 	uint32_t kind; /* enum child_kind */
 	uint32_t slot;
+	uint32_t zero;
+	uint64_t memory; /* most bytes of its cgroup */
 };
 
 struct spawn_reply {
 	int32_t code; /* 0 or negative errno */
 	int32_t pid;
+	uint32_t cgroup; /* 1: it was its cgroup that could not be made */
 };
 
 struct spawn_notice {
@@ -108,6 +111,7 @@ struct spawner_self {
 	int programs[CHILD_KINDS]; /* -1: not of this family */
 	int preload;               /* back-ends: what their root holds beside /usr (backend/image.c) */
 	int proc;                  /* O_PATH of /proc, -1 without */
+	struct spawn_cgroups cgroups;
 	uid_t uid;
 	gid_t gid;
 	struct spawn_shared *shared;
@@ -129,6 +133,11 @@ static inline uint32_t spawner_child_id(enum child_kind kind, uint32_t slot)
 {
 	return (kind == CHILD_BACKEND ? SPAWN_BACKEND_UID_BASE : SPAWN_UID_BASE) + spawner_seat(kind, slot);
 }
+
+/* cgroup.c: a new cgroup for that seat with its limits, as a descriptor for clone3, or a negative errno; and its end. false: it
+ * is not empty yet. */
+int spawner_cgroup_make(const struct spawner_self *s, uint32_t seat, uint64_t memory);
+bool spawner_cgroup_remove(const struct spawner_self *s, uint32_t seat);
 
 /* spawner.c: the process. */
 _Noreturn void spawner_main(struct spawner_self *s);

@@ -57,7 +57,7 @@ static void spawn(struct state *s, enum child_kind kind, uint32_t slot)
 	struct err e = {0};
 	struct child made;
 
-	if (spawner_spawn(&s->spawner, kind, slot, &made, &e) < 0) {
+	if (spawner_spawn(&s->spawner, kind, slot, 0, &made, &e) < 0) {
 		printf("error %s\n", e.text);
 		return;
 	}
@@ -133,7 +133,7 @@ int main(void)
 		if (strcmp(line, "start") == 0) {
 			struct err e = {0};
 
-			if (spawner_start(&s.spawner, SPAWN_VMS, &e) < 0)
+			if (spawner_start(&s.spawner, SPAWN_VMS, NULL, &e) < 0)
 				printf("error %s\n", e.text);
 			else
 				printf("ok %d %s\n", s.spawner.pid, spawner_isolation_text(&s.spawner));

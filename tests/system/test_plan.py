@@ -309,7 +309,7 @@ def check_host():
     doc = json.loads(j.stdout)
     assert doc['usable'] == (j.returncode == 0)
     names = [c['name'] for c in doc['checks']]
-    for name in ('kvm', 'seccomp', 'user-namespaces', 'memory', 'hugepages-2M', 'thp', 'ksm', 'sgx'):
+    for name in ('kvm', 'seccomp', 'user-namespaces', 'cgroups', 'memory', 'hugepages-2M', 'thp', 'ksm', 'sgx'):
         assert name in names, names
     for c in doc['checks']:
         assert (c['verdict'] == 'ok') == (c['cost'] is None) == (c['remedy'] is None), c
