@@ -12,6 +12,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(TOP, 'tests', 'lib'))
 sys.dont_write_bytecode = True
 
+import hoststate  # noqa: E402
 import kvm  # noqa: E402
 import tap  # noqa: E402
 
@@ -195,6 +196,7 @@ def main():
     os.makedirs(LOGS)
     code = None
     try:
+        hoststate.sweep()  # of a run that was killed
         for suite in SUITES:
             if not args.only or any(o.split('/')[0] == suite for o in args.only):
                 run.suite(suite)

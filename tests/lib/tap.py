@@ -18,6 +18,8 @@ import sys
 import tempfile
 import time
 
+import hoststate
+
 DEFAULT_TIMEOUT = 300
 OUTPUT_LIMIT = 64 << 20
 PR_SET_CHILD_SUBREAPER = 36
@@ -248,6 +250,10 @@ def run(name, argv, env, logs, timeout=None, cwd=None, exit_code_only=False, kee
         kill_descendants()
         if proc:
             proc.wait()
+        try:
+            hoststate.sweep()
+        except OSError as e:
+            why = why or 'what it changed on the host could not be put back: %s' % e
         for point in reversed(mounts_below(tmp)):
             subprocess.run(['umount', '-l', point], check=False)
             why = why or 'left a mount behind: ' + point

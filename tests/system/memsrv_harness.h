@@ -15,7 +15,6 @@ uint64_t sysfs_number(const char *path);
 struct pool {
 	uint64_t page_size;
 	char total[96], free[96], reserved[96];
-	uint64_t before; /* pages in the pool when the test came */
 };
 
 /* Makes at least that many pages free; false if the host cannot (then nothing was changed for good). Undone at exit, however that

@@ -10,7 +10,7 @@ import re
 import signal
 import subprocess
 
-from vmlib import CLI, LAB, Broker, Console, HugePool, Inventory, MiB, Tap, mappings, until
+from vmlib import CLI, LAB, Broker, Console, HugePool, Inventory, MiB, Tap, pages_kb, private, until
 
 t = Tap()
 before = Inventory()
@@ -107,7 +107,7 @@ class Guest(Console):
         """KiB that the host has given for the window: the worker's mapping of it, or what the object has beside boot memory."""
         i = self.b.info(self.name)
         if not i['memsrv_pid']:
-            return sum(m.kb['Rss'] for m in mappings(i['worker_pid']) if m.size == WINDOW * MiB and not m.inode)
+            return pages_kb(i['worker_pid'], private(i['worker_pid'], WINDOW * MiB))
         pid = i['memsrv_pid']
         for n in os.listdir('/proc/%d/fd' % pid):
             st = os.stat('/proc/%d/fd/%s' % (pid, n))

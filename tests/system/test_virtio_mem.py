@@ -8,7 +8,7 @@ import os
 import re
 import time
 
-from vmlib import LAB, Broker, Console, HugePool, Inventory, MiB, Tap, mappings, until
+from vmlib import LAB, Broker, Console, HugePool, Inventory, MiB, Tap, pages_kb, private, until
 
 t = Tap()
 before = Inventory()
@@ -38,11 +38,9 @@ def resident(b, vm):
 
 
 def outside(b, vm, size):
-    """KiB that the worker has in its mapping of a window of that size (anonymous), or blocks of the object (a memfd is as long as boot
-    memory and window together)."""
-    i = b.info(vm)
-    anon = [m.kb['Rss'] for m in mappings(i['worker_pid']) if m.size == size and not m.inode]
-    return sum(anon)
+    """KiB that the worker has in its mapping of a window of that size."""
+    pid = b.info(vm)['worker_pid']
+    return pages_kb(pid, private(pid, size))
 
 
 def object_kb(b, vm, length):
