@@ -16,12 +16,19 @@
 #define IMAGE_MAX (4 * GiB)
 
 struct looked_at {
-	struct stat st;
+	struct statx st;
 	int mode; /* O_RDONLY, O_WRONLY or O_RDWR */
 	int flags;
 	bool memfd;
 	char path[LIM_PATH + 1];
 };
+
+/* What the kernel has at hand, which is what the client's own open has brought. Who serves the file is not asked: it may be a
+ * daemon of the client's, or a server that hangs, and everybody here would wait for it. */
+static int status_at_hand(int fd, struct statx *ret)
+{
+	return statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_NLINK | STATX_INO | STATX_SIZE, ret);
+}
 
 static int look_at(int fd, const char *what, struct looked_at *l, struct err *e)
 {
@@ -29,7 +36,7 @@ static int look_at(int fd, const char *what, struct looked_at *l, struct err *e)
 	ssize_t n;
 
 	l->flags = fcntl(fd, F_GETFL);
-	if (l->flags < 0 || fstat(fd, &l->st) < 0)
+	if (l->flags < 0 || status_at_hand(fd, &l->st) < 0)
 		return err_sys(e, -errno, "%s", what);
 	if (l->flags & O_PATH)
 		return err_set(e, -EBADF, "%s: the file was not opened, only looked up", what);
@@ -39,7 +46,7 @@ static int look_at(int fd, const char *what, struct looked_at *l, struct err *e)
 	if (n < 0)
 		return err_sys(e, -errno, "%s", what);
 	l->path[n] = 0;
-	l->memfd = l->st.st_nlink == 0 && strncmp(l->path, "/memfd:", 7) == 0;
+	l->memfd = l->st.stx_nlink == 0 && strncmp(l->path, "/memfd:", 7) == 0;
 	return 0;
 }
 
@@ -58,17 +65,18 @@ static const char *rest_below(const char *path, const char *dir)
 
 /* Is that name here, below dir, the file that came? A client in a mount namespace of its own can give any file any path, so the
  * path that the kernel tells is only a hint where to look. */
-static bool is_there(const char *dir, const char *rest, const struct stat *st)
+static bool is_there(const char *dir, const char *rest, const struct statx *st)
 {
 	struct open_how how = {.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
 	CLEANUP(fd_cleanup) int top = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	CLEANUP(fd_cleanup) int fd = -1;
-	struct stat here;
+	struct statx here;
 
 	if (top < 0)
 		return false;
 	fd = (int)syscall(SYS_openat2, top, rest, &how, sizeof(how));
-	return fd >= 0 && fstat(fd, &here) == 0 && here.st_dev == st->st_dev && here.st_ino == st->st_ino;
+	return fd >= 0 && status_at_hand(fd, &here) == 0 && here.stx_dev_major == st->stx_dev_major &&
+	       here.stx_dev_minor == st->stx_dev_minor && here.stx_ino == st->stx_ino;
 }
 
 static int check_place(const struct options *o, const struct looked_at *l, const char *what, struct err *e)
@@ -92,15 +100,15 @@ int granted_image(const struct options *o, int fd, const char *what, struct err 
 
 	if (r < 0)
 		return r;
-	if (!S_ISREG(l.st.st_mode))
+	if (!S_ISREG(l.st.stx_mode))
 		return err_set(e, -EINVAL, "%s: a regular file is needed", what);
 	if (l.mode == O_WRONLY)
 		return err_set(e, -EBADF, "%s: it is not open for reading", what);
-	if (l.st.st_size <= 0)
+	if (l.st.stx_size == 0)
 		return err_set(e, -EINVAL, "%s: the file is empty", what);
-	if ((uint64_t)l.st.st_size > IMAGE_MAX)
-		return err_set(e, -EFBIG, "%s: the file has %s, at most %s are possible", what,
-			       size_text((uint64_t)l.st.st_size).s, size_text(IMAGE_MAX).s);
+	if (l.st.stx_size > IMAGE_MAX)
+		return err_set(e, -EFBIG, "%s: the file has %s, at most %s are possible", what, size_text(l.st.stx_size).s,
+			       size_text(IMAGE_MAX).s);
 	if (l.memfd) {
 		/* Nobody changes it under the worker's hands, not even between a check and its use. */
 		int seals = fcntl(fd, F_GET_SEALS);
@@ -123,13 +131,13 @@ int granted_zone_file(const struct options *o, int fd, const struct plan_zone *z
 	r = look_at(fd, what, &l, e);
 	if (r < 0)
 		return r;
-	if (!S_ISREG(l.st.st_mode))
+	if (!S_ISREG(l.st.stx_mode))
 		return err_set(e, -EINVAL, "%s %.400s: a regular file is needed", what, l.path);
 	if (l.mode != O_RDWR && (shared || l.mode != O_RDONLY))
 		return err_set(e, -EBADF, "%s %.400s: it must be open for reading%s", what, l.path, shared ? " and writing" : "");
-	if (l.st.st_size < 0 || (uint64_t)l.st.st_size < plan_zone_object_size(z))
+	if (l.st.stx_size > INT64_MAX || l.st.stx_size < plan_zone_object_size(z))
 		return err_set(e, -EINVAL, "%s %.400s has %s, the zone needs %s: make the file longer (fallocate -l)", what,
-			       l.path, size_text((uint64_t)l.st.st_size).s, size_text(plan_zone_object_size(z)).s);
+			       l.path, size_text(l.st.stx_size).s, size_text(plan_zone_object_size(z)).s);
 	return check_place(o, &l, what, e);
 }
 
@@ -143,12 +151,12 @@ int granted_disk(const struct options *o, int fd, const char *id, bool readonly,
 	r = look_at(fd, what, &l, e);
 	if (r < 0)
 		return r;
-	if (!S_ISREG(l.st.st_mode))
+	if (!S_ISREG(l.st.stx_mode))
 		return err_set(e, -EINVAL, "%s %.400s: a regular file is needed", what, l.path);
 	if (l.mode != (readonly ? O_RDONLY : O_RDWR) || (l.flags & (O_APPEND | O_SYNC)))
 		return err_set(e, -EBADF, "%s %.400s: it must be open for reading%s, and not for appending", what, l.path,
 			       readonly ? " only" : " and writing");
-	if (l.st.st_size <= 0)
+	if (l.st.stx_size == 0)
 		return err_set(e, -EINVAL, "%s %.400s is empty", what, l.path);
 	return check_place(o, &l, what, e);
 }
@@ -162,7 +170,7 @@ int granted_output(const struct options *o, int fd, const char *what, struct err
 		return r;
 	if (l.mode != O_WRONLY)
 		return err_set(e, -EBADF, "%s: it must be open for writing only", what);
-	if (!S_ISREG(l.st.st_mode)) /* a FIFO would stop the guest while nobody reads */
+	if (!S_ISREG(l.st.stx_mode)) /* a FIFO would stop the guest while nobody reads */
 		return err_set(e, -EINVAL, "%s %.400s: a regular file is needed", what, l.path);
 	if (!(l.flags & O_APPEND))
 		return err_set(e, -EBADF, "%s %.400s: it must be open for appending", what, l.path);
@@ -179,7 +187,8 @@ static int socket_option(int fd, int option)
 
 int granted_socket(int fd, int type, const char *what, struct err *e)
 {
-	if (socket_option(fd, SO_DOMAIN) != AF_UNIX || socket_option(fd, SO_TYPE) != type || socket_option(fd, SO_ACCEPTCONN) != 0)
+	if (socket_option(fd, SO_DOMAIN) != AF_UNIX || socket_option(fd, SO_TYPE) != type ||
+	    socket_option(fd, SO_ACCEPTCONN) != 0)
 		return err_set(e, -ENOTSOCK, "%s must be one end of a Unix %s socket pair", what,
 			       type == SOCK_STREAM ? "stream" : "packet");
 	return 0;
