@@ -119,8 +119,7 @@ void closer_close(struct closer *c, int *fd, uid_t whose)
 
 	if (*fd < 0)
 		return;
-	/* Memory goes at once, so that whoever hears of a VM's end finds its pages free: only memfds and tmpfs know seals. */
-	j = c->threads && fcntl(*fd, F_GET_SEALS) < 0 ? malloc(sizeof(*j)) : NULL;
+	j = c->threads ? malloc(sizeof(*j)) : NULL;
 	if (!j) {
 		fd_cleanup(fd);
 		return;
@@ -146,6 +145,13 @@ void closer_close(struct closer *c, int *fd, uid_t whose)
 		free(done);
 		done = next;
 	}
+}
+
+void closer_give_back(struct closer *c, int *fd, uid_t whose)
+{
+	if (*fd >= 0 && fcntl(*fd, F_GET_SEALS) >= 0) /* only memfds and tmpfs know seals */
+		fd_cleanup(fd);
+	closer_close(c, fd, whose);
 }
 
 void closer_close_msg(struct closer *c, struct chan_msg *m, uid_t whose)

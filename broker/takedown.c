@@ -21,12 +21,17 @@ static void tell_end(struct vm *vm)
 	clients_tell(vm->b, vm, &ev);
 }
 
+static void let_go_of_zones(struct vm *vm)
+{
+	for (size_t i = 0; i < LIM_ZONES; i++)
+		closer_give_back(&vm->b->closer, &vm->zones[i], vm->owner);
+}
+
 static void release_memory(struct vm *vm)
 {
-	for (size_t i = 0; i < LIM_ZONES; i++) {
-		closer_close(&vm->b->closer, &vm->zones[i], vm->owner);
+	let_go_of_zones(vm);
+	for (size_t i = 0; i < LIM_ZONES; i++)
 		vm->resident[i].n = 0;
-	}
 	vm->zones_ready = false;
 	ledger_returned(&vm->b->ledger, &vm->promise);
 }
@@ -92,8 +97,12 @@ void vm_step(struct vm *vm)
 	if (vm->goal == GOAL_NONE || vm->dead)
 		return;
 	helper_end(&vm->worker);
-	if (memory_goes)
+	if (memory_goes) {
+		/* Not as the last one who has it: pages of a large zone take seconds to free, which is for memsrv to do. */
+		if (vm->memsrv.pid)
+			let_go_of_zones(vm);
 		helper_end(&vm->memsrv);
+	}
 	if (vm->worker.pid)
 		return;
 	/* The guest has nothing under way any more. */

@@ -50,7 +50,7 @@ void vm_remove(struct vm *vm)
 	closer_close(&vm->b->closer, &vm->console_file, vm->owner);
 	for (size_t i = 0; i < LIM_ZONES; i++) {
 		closer_close(&vm->b->closer, &vm->zone_files[i], vm->owner);
-		closer_close(&vm->b->closer, &vm->zones[i], vm->owner);
+		closer_give_back(&vm->b->closer, &vm->zones[i], vm->owner);
 		free(vm->resident[i].nodes);
 		vm->resident[i].nodes = NULL;
 		vm->resident[i].n = 0;
