@@ -19,9 +19,9 @@ static int open_kvm(struct broker *b, struct err *e)
 	b->kvm = open(b->opt.kvm, O_RDWR | O_CLOEXEC);
 	if (b->kvm < 0)
 		return err_sys(e, -errno,
-			       "%s cannot be opened by the broker (is the kvm module loaded, and is its user in the device's "
-			       "group? A broker "
-			       "that was there before the device must be started again)",
+			       "%s cannot be opened (is the kvm module loaded, and is the user that the broker runs as in the "
+			       "device's group? Of run without a broker for the host, that is you; a broker that was there "
+			       "before the device must be started again)",
 			       b->opt.kvm);
 	return 0;
 }

@@ -76,6 +76,18 @@ static const char *states_text(const struct op *op, struct txt *t)
 	return t->s;
 }
 
+/* How the VM comes from the state that it is in to one of those, where there is one way. */
+static const char *way_there(const struct op *op, enum vm_state now)
+{
+	unsigned at = VM_STATE_BIT(now);
+
+	if (at & (IN(RUNNING) | IN(PAUSED)) && op->states & IN(STOPPED))
+		return ": stop it first";
+	if (at & (IN(CREATED) | IN(STOPPED)) && op->states & (IN(RUNNING) | IN(PAUSED)))
+		return ": boot it first";
+	return "";
+}
+
 static int run(struct client *c, const struct op *op, struct ctl_request *q, struct chan_msg *m, struct err *e)
 {
 	struct vm *vm = NULL;
@@ -91,9 +103,9 @@ static int run(struct client *c, const struct op *op, struct ctl_request *q, str
 		if (!vm)
 			return e->code;
 		if (!(op->states & VM_STATE_BIT(vm->state)))
-			return err_set(e, -EBUSY, "%s: VM %s is %s%s, it has to be %s", op->name, vm->name,
-				       vm_state_name(vm->state), vm->state == VM_MEMORY ? " (being built)" : "",
-				       states_text(op, &t));
+			return err_set(e, -EBUSY, "VM %s is %s%s, it has to be %s%s", vm->name, vm_state_name(vm->state),
+				       vm->state == VM_MEMORY ? " (being built)" : "", states_text(op, &t),
+				       way_there(op, vm->state));
 	}
 	return op->run(c, vm, q, m, e);
 }

@@ -1,9 +1,11 @@
 /* check-host: what this host offers, what is missing, what that costs and what to do about it. Looks only, as its caller. */
+#include "client.h"
 #include "commands.h"
 #include "host_file.h"
 #include "parse.h"
 #include "print.h"
 #include "print_vm.h"
+#include "say.h"
 
 #include "bulkhead/fd.h"
 #include "host/hostfacts.h"
@@ -34,7 +36,8 @@ struct check {
 	const char *remedy;
 };
 
-#define CHECKS_MAX 16u
+#define CHECKS_MAX      16u
+#define BACKEND_PROGRAM "/usr/bin/qemu-storage-daemon" /* as in backend/main.c */
 
 struct checks {
 	size_t n;
@@ -230,6 +233,28 @@ static void check_options(struct checks *l, const struct host_facts *f)
 	snprintf(c->found, sizeof(c->found), f->has_vepc ? "/dev/sgx_vepc" : "no /dev/sgx_vepc");
 }
 
+/* Whether there is a broker for this user, and what `--disk path=` runs. */
+static bool check_programs(struct checks *l)
+{
+	const char *path = ctl_socket_path(NULL);
+	bool there = access(path, R_OK | W_OK) == 0; /* a connection would have systemd start it */
+	int reason = there ? 0 : errno;
+	bool disk = access(BACKEND_PROGRAM, X_OK) == 0;
+	struct check *c;
+
+	c = add(l, "broker", there ? VERDICT_OK : VERDICT_INFO,
+		"only run works, and its VM ends with it; create and all that follows need a broker that stays",
+		"systemctl start bulkhead.socket, or bulkhead-broker(8); a socket that is not open to you: join its group");
+	if (there)
+		snprintf(c->found, sizeof(c->found), "its socket is %s", path);
+	else
+		snprintf(c->found, sizeof(c->found), "%s: %s", path, strerror(reason));
+	c = add(l, "disk-images", disk ? VERDICT_OK : VERDICT_INFO, "--disk path= is refused; disks of vhost-user daemons work",
+		"apt-get install qemu-system-common");
+	snprintf(c->found, sizeof(c->found), "%s%s", disk ? "" : "no ", BACKEND_PROGRAM);
+	return there;
+}
+
 static void print_checks(const struct checks *l, bool usable)
 {
 	for (size_t i = 0; i < l->n; i++) {
@@ -308,7 +333,7 @@ static int read_flags(int argc, char **argv, bool *ret_json)
 		diag_add(&ds, DIAG_ERROR, argv[0], extra.positional[0], "leave it out", "one argument too many");
 	if (ds.n_errors == 0)
 		return -1;
-	print_diags(stderr, &ds);
+	say_failure(&(struct say){argv[0], *ret_json, false}, &ds, NULL);
 	return EXIT_CONFIG;
 }
 
@@ -316,14 +341,14 @@ int cmd_check_host(int argc, char **argv)
 {
 	static struct host_facts facts;
 	static struct checks l;
-	bool json = false, usable = true;
+	bool json = false, usable = true, broker;
 	struct err e = {0};
 	int rc = read_flags(argc, argv, &json);
 
 	if (rc >= 0)
 		return rc;
 	if (host_facts_read(HOST_ROOT_REAL, &facts, &e) < 0) {
-		fprintf(stderr, "bulkhead check-host: %s\n", e.text);
+		say_failure(&(struct say){argv[0], json, false}, NULL, e.text);
 		return EXIT_REFUSED;
 	}
 	check_kvm(&l);
@@ -333,6 +358,13 @@ int cmd_check_host(int argc, char **argv)
 	check_memory(&l, &facts);
 	check_huge(&l, &facts);
 	check_options(&l, &facts);
+	broker = check_programs(&l);
+	/* Who may talk to a broker needs no /dev/kvm of his own. */
+	if (broker && l.c[0].verdict == VERDICT_NO && access("/dev/kvm", F_OK) == 0 && access("/dev/kvm", R_OK | W_OK) < 0) {
+		l.c[0].verdict = VERDICT_INFO;
+		l.c[0].cost = "VMs by the broker of this host only; this user cannot run one of his own";
+		l.c[0].remedy = "nothing, or join the group of /dev/kvm (usermod -aG kvm USER)";
+	}
 	for (size_t i = 0; i < l.n; i++)
 		usable = usable && l.c[i].verdict != VERDICT_NO;
 	if (json) {

@@ -4,6 +4,7 @@
 #include "parse.h"
 #include "print.h"
 #include "print_vm.h"
+#include "say.h"
 
 #include <errno.h>
 #include <json-c/json.h>
@@ -96,7 +97,7 @@ static int parse(int argc, char **argv, bool of_zone, struct resize_args *ret)
 				   : "--memory",
 			 size, "a number with K, M, G or T, like 4G", "not a size");
 	if (ds.n_errors) {
-		print_diags(stderr, &ds);
+		say_failure(&(struct say){argv[0], a.json, false}, &ds, NULL);
 		return EXIT_CONFIG;
 	}
 	a.vm = extra.positional[0];
@@ -137,8 +138,9 @@ static void tell(const struct resize_args *a, const char *outcome, uint64_t reac
 static int refused_by(const struct resize_args *a, uint64_t reached, const char *why)
 {
 	tell(a, "refused", reached, why);
-	fprintf(stderr, "bulkhead: VM %s: it has %s, not the %s asked for: %s.\nThe request is over: ask again for another try.\n",
-		a->vm, people_size(reached).s, people_size(a->size).s, *why ? why : "the guest did not follow");
+	fprintf(stderr,
+		"bulkhead: VM %s: it has %s, not the %s asked for: %s.\nThe request is over: ask again for another try.\n", a->vm,
+		people_size(reached).s, people_size(a->size).s, *why ? why : "the guest did not follow");
 	return EXIT_REFUSED;
 }
 
@@ -208,6 +210,7 @@ static int resize(int argc, char **argv, bool of_zone)
 	struct ctl_conn c;
 	struct ctl_reply reply;
 	struct resize_args a;
+	struct say s = {.verb = argv[0]};
 	struct ctl_request r = {.op = CTL_RESIZE};
 	struct err e = {0};
 	const char *path;
@@ -215,22 +218,21 @@ static int resize(int argc, char **argv, bool of_zone)
 
 	if (rc >= 0)
 		return rc;
+	s.json = a.json;
 	path = ctl_socket_path(a.socket);
 	rc = ctl_connect(path, &c, &e);
 	if (rc < 0)
-		return no_broker(argv[0], path, rc, &e);
+		return no_broker(&s, path, rc, &e);
 	r.vm = a.vm;
 	r.zone = a.zone;
 	r.size = a.size;
 	r.no_wait = a.no_wait;
 	r.balloon = a.balloon;
 	if (ctl_call(&c, &r, NULL, 0, NULL, NULL, &reply, &e) < 0) {
-		fprintf(stderr, "bulkhead %s: %s\n", argv[0], e.text);
+		say_failure(&s, NULL, e.text);
 		rc = EXIT_REFUSED;
 	} else if (reply.code < 0) {
-		if (reply.diags)
-			print_diags(stderr, reply.diags);
-		fprintf(stderr, "bulkhead %s: %s\n", argv[0], reply.text ? reply.text : strerror(-reply.code));
+		say_failure(&s, reply.diags, reply.text ? reply.text : strerror(-reply.code));
 		rc = reply.code == -EPERM || reply.code == -EACCES ? EXIT_NO_BROKER : EXIT_REFUSED;
 	} else if (a.no_wait) {
 		tell(&a, "asked", 0, NULL);

@@ -7,6 +7,7 @@
 #include "parse.h"
 #include "print.h"
 #include "print_vm.h"
+#include "say.h"
 #include "vm_args.h"
 
 #include "base/trim.h"
@@ -26,6 +27,7 @@ struct run_args {
 	struct vm_args vm;
 	const char *socket;
 	bool private_broker, json, help;
+	struct say say;
 };
 
 static volatile sig_atomic_t interrupted;
@@ -73,8 +75,11 @@ static int read_args(int argc, char **argv, bool run, struct run_args *ret)
 		vm_args_close(&ret->vm);
 		return EXIT_OK;
 	}
-	print_diags(stderr, ret->vm.diags);
-	return rc < 0 ? EXIT_CONFIG : -1;
+	ret->say = (struct say){argv[0], ret->json, run};
+	if (rc < 0)
+		return say_failure(&ret->say, ret->vm.diags, NULL), EXIT_CONFIG;
+	say_diags(&ret->say, ret->vm.diags);
+	return -1;
 }
 
 /* The embedded guest as a file: sealed, so that whoever gets it knows that it stays what it is. */
@@ -109,21 +114,50 @@ static void say_progress(void *arg, const struct ctl_event *ev)
 		fputs("\r\033[K", stderr);
 }
 
-/* Said without being asked: nobody looks for what he does not expect. */
-static void print_weaker(const char *verb, const char *isolation)
+/* Said without being asked: nobody looks for what he does not expect. With --json, create's object has it. */
+static void tell_weaker(const struct say *s, const struct ctl_vm_info *vm)
 {
-	if (isolation && strcmp(isolation, "full") != 0)
-		fprintf(stderr, "bulkhead %s: isolation of the VM: %s\n", verb, isolation);
+	if (!vm->isolation || strcmp(vm->isolation, "full") == 0)
+		return;
+	if (!s->json) {
+		fprintf(stderr, "bulkhead %s: isolation of the VM: %s\n", s->verb, vm->isolation);
+	} else if (s->guest_has_stdout) {
+		struct json_object *o = json_object_new_object();
+
+		json_add_str(o, "vm", vm->name);
+		json_add_str(o, "isolation", vm->isolation);
+		say_object(s, o);
+	}
+}
+
+/* What the broker has found and we have not said already. */
+static const struct diags *news(const struct diags *all, const struct diags *said)
+{
+	static struct diags r;
+
+	r = (struct diags){0};
+	for (size_t i = 0; i < all->n; i++) {
+		const struct diag *d = &all->d[i];
+		bool known = false;
+
+		for (size_t k = 0; k < said->n && !known; k++)
+			known = d->level == said->d[k].level && !strcmp(d->option, said->d[k].option) &&
+				!strcmp(d->text, said->d[k].text) && !strcmp(d->reason, said->d[k].reason);
+		if (!known)
+			r.d[r.n++] = *d;
+	}
+	r.dropped = all->dropped;
+	return &r;
 }
 
 /* Asks for the VM. -1: it is there; otherwise the exit code, with everything said. */
-static int create(const char *verb, struct run_args *a, struct ctl_conn *c, struct ctl_request *r, struct console *con,
-		  struct ctl_reply *ret_reply)
+static int create(struct run_args *a, struct ctl_conn *c, struct ctl_request *r, struct console *con, struct ctl_reply *ret_reply)
 {
 	CLEANUP(fd_cleanup) int kernel = -1;
 	CLEANUP(fd_cleanup) int peer = -1;
 	int fds[CHAN_FDS_MAX];
 	struct err e = {0};
+	const struct diags *fresh;
 	bool shown = false;
 	int rc;
 
@@ -151,18 +185,18 @@ static int create(const char *verb, struct run_args *a, struct ctl_conn *c, stru
 		fputs("\n", stderr);
 	if (rc < 0)
 		goto failed;
-	if (ret_reply->diags)
-		print_diags(stderr, ret_reply->diags);
-	if (ret_reply->code == 0 && ret_reply->n_vms && !a->json)
-		print_weaker(verb, ret_reply->vms[0].isolation);
+	fresh = ret_reply->diags ? news(ret_reply->diags, a->vm.diags) : NULL;
+	if (ret_reply->code == 0 && fresh)
+		say_diags(&a->say, fresh);
+	if (ret_reply->code == 0 && ret_reply->n_vms)
+		tell_weaker(&a->say, &ret_reply->vms[0]);
 	if (ret_reply->code < 0) {
-		if (ret_reply->text && *ret_reply->text)
-			fprintf(stderr, "bulkhead %s: %s\n", verb, ret_reply->text);
+		say_failure(&a->say, fresh, ret_reply->text && *ret_reply->text ? ret_reply->text : NULL);
 		return ret_reply->code == -EINVAL ? EXIT_CONFIG : ret_reply->code == -EPERM ? EXIT_NO_BROKER : EXIT_REFUSED;
 	}
 	return -1;
 failed:
-	fprintf(stderr, "bulkhead %s: %s\n", verb, e.text);
+	say_failure(&a->say, NULL, e.text);
 	return EXIT_REFUSED;
 }
 
@@ -174,9 +208,10 @@ static bool wants_backends(const struct vm_spec *s)
 	return false;
 }
 
-static int connect_broker(const char *verb, const struct run_args *a, bool run, struct ctl_conn *c)
+static int connect_broker(const struct run_args *a, bool run, struct ctl_conn *c)
 {
 	const char *path = ctl_socket_path(a->socket);
+	const char *env = getenv("BULKHEAD_SOCKET");
 	struct err e = {0};
 	int rc = -ENOENT;
 
@@ -185,14 +220,12 @@ static int connect_broker(const char *verb, const struct run_args *a, bool run, 
 		if (rc == 0)
 			return -1;
 		/* A socket that was named must be there; the default one need not. */
-		if (!run || a->socket || getenv("BULKHEAD_SOCKET"))
-			return no_broker(verb, path, rc, &e);
+		if (!run || a->socket || (env && *env))
+			return no_broker(&a->say, path, rc, &e);
 	}
 	rc = ctl_connect_private(c, wants_backends(a->vm.spec), &e);
-	if (rc < 0) {
-		fprintf(stderr, "bulkhead %s: %s\n", verb, e.text);
-		return EXIT_NO_BROKER;
-	}
+	if (rc < 0)
+		return say_failure(&a->say, NULL, e.text), EXIT_NO_BROKER;
 	return -1;
 }
 
@@ -206,11 +239,11 @@ int cmd_create(int argc, char **argv)
 
 	if (rc >= 0)
 		return rc;
-	rc = connect_broker(argv[0], &a, false, &c);
+	rc = connect_broker(&a, false, &c);
 	if (rc >= 0)
 		return rc;
 	r = (struct ctl_request){.op = CTL_CREATE, .spec = a.vm.spec};
-	rc = create(argv[0], &a, &c, &r, NULL, &reply);
+	rc = create(&a, &c, &r, NULL, &reply);
 	if (rc < 0) {
 		rc = EXIT_OK;
 		if (reply.n_vms && a.json)
@@ -235,8 +268,23 @@ static void ask_to_stop(struct ctl_conn *c, const char *name)
 		chan_send(c->fd, buf, len, NULL, 0);
 }
 
+static void tell_device(const struct say *s, const struct ctl_event *ev)
+{
+	struct json_object *o;
+
+	if (!s->json) {
+		fprintf(stderr, "bulkhead: VM %s, device %s: %s\r\n", ev->name, ev->device, ev->text ? ev->text : "");
+		return;
+	}
+	o = json_object_new_object();
+	json_add_str(o, "vm", ev->name);
+	json_add_str(o, "device", ev->device);
+	json_add_str(o, "text", ev->text);
+	say_object(s, o);
+}
+
 /* Until the VM has ended; the exit code. */
-static int stay(struct ctl_conn *c, struct console *con, const char *name, bool json)
+static int stay(struct ctl_conn *c, struct console *con, const char *name, const struct say *s)
 {
 	struct err e = {0};
 	time_t asked = 0;
@@ -264,24 +312,21 @@ static int stay(struct ctl_conn *c, struct console *con, const char *name, bool 
 		if (rc <= 0) {
 			console_drain(con);
 			console_close(con);
-			fprintf(stderr, "bulkhead run: the broker has gone, and the VM with it%s%s\n", rc ? ": " : "",
-				rc ? e.text : "");
+			if (rc)
+				err_wrap(&e, "the broker has gone, and the VM with it");
+			say_failure(s, NULL, rc ? e.text : "the broker has gone, and the VM with it");
 			return EXIT_HOST_FAULT;
 		}
 		if (ev.kind == CTL_EVENT_DEVICE)
-			fprintf(stderr, "bulkhead: VM %s, device %s: %s\r\n", ev.name, ev.device, ev.text ? ev.text : "");
+			tell_device(s, &ev);
 		if (ev.kind != CTL_EVENT_ENDED)
 			continue;
 		console_drain(con);
 		console_close(con);
-		if (json) {
-			struct json_object *o = json_end(ev.name, &ev.end);
-
-			fprintf(stderr, "%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY));
-			json_object_put(o);
-		} else {
+		if (s->json)
+			say_object(s, json_end(ev.name, &ev.end));
+		else
 			print_end(stderr, ev.name, &ev.end);
-		}
 		return end_exit_code(ev.end.cause);
 	}
 }
@@ -299,11 +344,11 @@ int cmd_run(int argc, char **argv)
 
 	if (rc >= 0)
 		return rc;
-	rc = connect_broker(argv[0], &a, true, &c);
+	rc = connect_broker(&a, true, &c);
 	if (rc >= 0)
 		return rc;
 	r = (struct ctl_request){.op = CTL_CREATE, .spec = a.vm.spec, .boot = true, .attached = true};
-	rc = create(argv[0], &a, &c, &r, &con, &reply);
+	rc = create(&a, &c, &r, &con, &reply);
 	if (rc < 0) {
 		snprintf(name, sizeof(name), "%s", reply.n_vms ? reply.vms[0].name : "");
 		vm_args_close(&a.vm);
@@ -311,7 +356,7 @@ int cmd_run(int argc, char **argv)
 		con.wait_mask = &mask;
 		console_start(&con);
 		trim_program(); /* what follows is waiting */
-		rc = stay(&c, &con, name, a.json);
+		rc = stay(&c, &con, name, &a.say);
 	}
 	console_close(&con);
 	ctl_close(&c);

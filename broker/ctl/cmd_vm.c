@@ -5,6 +5,7 @@
 #include "parse.h"
 #include "print.h"
 #include "print_vm.h"
+#include "say.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -79,7 +80,7 @@ static int parse(int argc, char **argv, bool wants_vm, bool stop, struct vm_args
 		diag_add(&ds, DIAG_ERROR, argv[0], extra.positional[extra.n_positional - 1], "leave it out",
 			 "one argument too many");
 	if (ds.n_errors) {
-		print_diags(stderr, &ds);
+		say_failure(&(struct say){argv[0], a.json, false}, &ds, NULL);
 		return EXIT_CONFIG;
 	}
 	a.vm = wants_vm ? extra.positional[0] : NULL;
@@ -87,17 +88,28 @@ static int parse(int argc, char **argv, bool wants_vm, bool stop, struct vm_args
 	return -1;
 }
 
-int no_broker(const char *verb, const char *path, int code, const struct err *e)
+int no_broker(const struct say *s, const char *path, int code, const struct err *e)
 {
-	fprintf(stderr, "bulkhead %s: %s\n", verb, e->text);
-	if (code == -ENOENT || code == -ECONNREFUSED)
-		fprintf(
-		    stderr,
-		    "No broker listens there. Start one ('systemctl start bulkhead.socket', or 'bulkhead-broker --socket %s'), "
-		    "or use 'bulkhead run', which needs none.\n",
-		    path);
+	bool nobody = code == -ENOENT || code == -ECONNREFUSED;
+	const char *hint = "";
+	char text[ERR_TEXT_MAX + 2 * LIM_PATH];
+
+	/* `run` comes here only with a socket that was named. */
+	if (nobody && s->guest_has_stdout)
+		hint = "\nNo broker listens there. Start one, or name none (--socket, BULKHEAD_SOCKET): with --private, or where "
+		       "there "
+		       "is none, run starts one of its own.";
 	else if (code == -EACCES)
-		fputs("Its socket is open to root and to the group that the operator chose: ask to be added to it.\n", stderr);
+		hint = "\nIts socket is open to root and to the group that the operator chose: ask to be added to it.";
+	if (nobody && !s->guest_has_stdout)
+		snprintf(
+		    text, sizeof(text),
+		    "%s\nNo broker listens there. Start one ('systemctl start bulkhead.socket', or 'bulkhead-broker --socket "
+		    "%s'), or use 'bulkhead run', which needs none.",
+		    e->text, path);
+	else
+		snprintf(text, sizeof(text), "%s%s", e->text, hint);
+	say_failure(s, NULL, text);
 	return EXIT_NO_BROKER;
 }
 
@@ -107,6 +119,7 @@ static int ask(const char *verb, const struct vm_args *a, enum ctl_op op, const 
 	       struct ctl_reply *ret_reply)
 {
 	struct ctl_request r = {.op = op, .vm = a->vm};
+	const struct say s = {verb, a->json, false};
 	struct err e = {0};
 
 	if (fd) {
@@ -114,12 +127,12 @@ static int ask(const char *verb, const struct vm_args *a, enum ctl_op op, const 
 		r.tags[0] = (struct fd_tag){FD_ROLE_CONSOLE, 0};
 	}
 	if (ctl_call(c, &r, fd, fd ? 1 : 0, NULL, NULL, ret_reply, &e) < 0) {
-		fprintf(stderr, "bulkhead %s: %s\n", verb, e.text);
+		say_failure(&s, NULL, e.text);
 		ctl_close(c);
 		return EXIT_REFUSED;
 	}
 	if (ret_reply->code < 0) {
-		fprintf(stderr, "bulkhead %s: %s\n", verb, ret_reply->text ? ret_reply->text : strerror(-ret_reply->code));
+		say_failure(&s, NULL, ret_reply->text ? ret_reply->text : strerror(-ret_reply->code));
 		ctl_close(c);
 		return ret_reply->code == -EPERM || ret_reply->code == -EACCES ? EXIT_NO_BROKER : EXIT_REFUSED;
 	}
@@ -134,7 +147,7 @@ static int request(const char *verb, const struct vm_args *a, enum ctl_op op, co
 	struct err e = {0};
 	int rc = ctl_connect(path, c, &e);
 
-	return rc < 0 ? no_broker(verb, path, rc, &e) : ask(verb, a, op, fd, c, ret_reply);
+	return rc < 0 ? no_broker(&(struct say){verb, a->json, false}, path, rc, &e) : ask(verb, a, op, fd, c, ret_reply);
 }
 
 /* What most verbs begin with: the command line, the connection, the one request. -1: *ret_reply is a success. */

@@ -31,5 +31,6 @@ int cmd_backend_test(int argc, char **argv);
 /* Prints usage, the one-line help and the flags given; --socket is always among them. */
 void command_help(const char *verb, const char *flags);
 struct err;
+struct say;
 /* Says why there is no connection and what to do about it; returns the exit code. */
-int no_broker(const char *verb, const char *path, int code, const struct err *e);
+int no_broker(const struct say *s, const char *path, int code, const struct err *e);

@@ -57,12 +57,17 @@ void json_add_diags(struct json_object *o, const char *key, const struct diags *
 	}
 }
 
-int json_print(struct json_object *o)
+int json_write(FILE *f, struct json_object *o)
 {
 	const char *s =
 	    json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE);
-	bool ok = s && puts(s) >= 0 && fflush(stdout) == 0;
+	bool ok = s && fputs(s, f) >= 0 && fputc('\n', f) != EOF && fflush(f) == 0;
 
 	json_object_put(o);
 	return ok ? 0 : -EIO;
+}
+
+int json_print(struct json_object *o)
+{
+	return json_write(stdout, o);
 }

@@ -33,7 +33,7 @@ static void help(FILE *f)
 {
 	fputs("bulkhead " BULKHEAD_VERSION ": virtual machines split by privilege\n\nusage: bulkhead COMMAND [ARGUMENTS]\n\n", f);
 	for (unsigned i = 0; i < n_commands; i++)
-		fprintf(f, "  %-11s %-28s %s\n", commands[i].name, commands[i].synopsis, commands[i].help);
+		fprintf(f, "  %-12s %-28s %s\n", commands[i].name, commands[i].synopsis, commands[i].help);
 	fputs("\n'bulkhead COMMAND --help' tells more, 'man bulkhead' tells all.\n", f);
 }
 

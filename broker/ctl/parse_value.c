@@ -180,6 +180,14 @@ static const char *unwrap(struct parse *p, const char *text)
 	return text;
 }
 
+/* Digits and a unit: what is wrong with it is its size. */
+static bool looks_like_size(const char *text)
+{
+	size_t n = strspn(text, "0123456789");
+
+	return n > 0 && (!text[n] || (strchr("KMGT", text[n]) && !text[n + 1]));
+}
+
 bool value_from_text(struct parse *p, const struct key *k, void *obj, const char *text)
 {
 	void *at = (uint8_t *)obj + k->offset, *aux = k->aux == NO_AUX ? NULL : (uint8_t *)obj + k->aux;
@@ -197,7 +205,8 @@ bool value_from_text(struct parse *p, const struct key *k, void *obj, const char
 	switch (k->type) {
 	case V_SIZE:
 	case V_SIZE_NONZERO:
-		ok = parse_size(text, &size) || wrong(p, text, "is not a size below 2^64");
+		ok = parse_size(text, &size) ||
+		     wrong(p, text, looks_like_size(text) ? "is not a size below 2^64" : "is not a size");
 		if (ok && size == 0 && k->type == V_SIZE_NONZERO)
 			ok = wrong(p, text, "is impossible here");
 		if (ok)

@@ -54,5 +54,6 @@ struct json_object *json_append_object(struct json_object *array);
 void json_add_set(struct json_object *o, const char *key, const struct nodeset *s);
 /* [{level, option, text, reason, remedy}] */
 void json_add_diags(struct json_object *o, const char *key, const struct diags *ds);
-/* Writes o to stdout, indented, and puts it. Returns 0, or -EIO if stdout did not take it all. */
-int json_print(struct json_object *o);
+/* Writes o, indented, and puts it. Returns 0, or -EIO if f did not take it all. */
+int json_write(FILE *f, struct json_object *o);
+int json_print(struct json_object *o); /* to stdout */

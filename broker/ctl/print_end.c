@@ -45,6 +45,7 @@ int end_exit_code(enum end_cause cause)
 
 void print_end(FILE *f, const char *name, const struct end_report *r)
 {
+	const char *sentence = causes[find(r->cause)].sentence;
 	const struct {
 		const char *name;
 		uint64_t v;
@@ -55,10 +56,12 @@ void print_end(FILE *f, const char *name, const struct end_report *r)
 	    {"cr0", r->cr0}, {"cr2", r->cr2}, {"cr3", r->cr3}, {"cr4", r->cr4}, {"efer", r->efer},
 	};
 
-	fprintf(f, "bulkhead: VM %s ended: %s", name, causes[find(r->cause)].sentence);
-	if (r->detail[0] && strcmp(r->detail, causes[find(r->cause)].sentence) != 0)
-		fprintf(f, " (%s)", r->detail);
-	fputs("\n", f);
+	/* Details that say the same and more stand alone. */
+	if (strncmp(r->detail, sentence, strlen(sentence)) == 0)
+		fprintf(f, "bulkhead: VM %s ended: %s\n", name, r->detail);
+	else
+		fprintf(f, "bulkhead: VM %s ended: %s%s%s%s\n", name, sentence, r->detail[0] ? " (" : "", r->detail,
+			r->detail[0] ? ")" : "");
 	if (r->has_access)
 		fprintf(f, "  access: %s of %" PRIu32 " bytes at %#" PRIx64 "\n", r->access_write ? "write" : "read",
 			r->access_len, r->access_addr);
