@@ -55,11 +55,13 @@ int sigbus_install(struct machine *m, struct link *l, struct err *e)
 {
 	struct sigaction bus = {.sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO};
 	struct sigaction kick = {.sa_handler = on_kick};
+	struct sigaction full = {.sa_handler = SIG_IGN};
 
 	ctx.m = m;
 	ctx.l = l;
 	ctx.main_tid = (int)syscall(SYS_gettid);
-	if (sigaction(SIGBUS, &bus, NULL) < 0 || sigaction(SIGUSR1, &kick, NULL) < 0)
+	/* The last: a file of the serial line or the console has reached the limit of this process; write() says so, too. */
+	if (sigaction(SIGBUS, &bus, NULL) < 0 || sigaction(SIGUSR1, &kick, NULL) < 0 || sigaction(SIGXFSZ, &full, NULL) < 0)
 		return err_sys(e, -errno, "signal handlers");
 	return 0;
 }

@@ -216,6 +216,12 @@ def full_disk(b):
         print('# ' + c.errors().splitlines()[0])
         p = b('create', *args[:-1], args[-1] + ',prefault=on')
         t.ok(p.returncode == 1 and 'file' in p.stderr, 'with prefault it is refused before', '%d %s' % (p.returncode, p.stderr))
+    long = path('long')
+    with open(long, 'wb') as f:
+        f.truncate((1 << 30) - 100)
+    p = b('run', *ONCE, '--serial', 'file=' + long)
+    t.equal((p.returncode, 'switched itself off' in p.stderr), (0, True), 'serial line to a file that is as long as it may be: the guest notices nothing')
+    t.equal(os.path.getsize(long), 1 << 30, 'and the file grows to the limit, and not beyond')
     fifo = path('fifo')
     os.mkfifo(fifo)
     p = b('run', *ONCE, '--serial', 'file=' + fifo)
