@@ -38,14 +38,14 @@ class Backend:
         self.process.wait()
 
 
-def initramfs(directory):
-    """The stock guest's, with /stamp."""
+def initramfs(directory, program='stamp'):
+    """The stock guest's, with one of our programs for guests in its root."""
     path = os.path.join(directory, 'initramfs')
     a = cpio.Archive()
-    a.file(os.path.join(os.environ['BULKHEAD_OBJ'], 'tests', 'hostlab', 'stamp'), 'stamp', 0o755)
-    a.write(path + '.stamp')
+    a.file(os.path.join(os.environ['BULKHEAD_OBJ'], 'tests', 'hostlab', program), program, 0o755)
+    a.write(path + '.more')
     with open(path, 'wb') as out:
-        for part in (os.environ['LAB_INITRAMFS'], path + '.stamp'):
+        for part in (os.environ['LAB_INITRAMFS'], path + '.more'):
             with open(part, 'rb') as f:
                 data = f.read()
             out.write(data + b'\0' * (-len(data) % 512))
