@@ -1,0 +1,69 @@
+/* Touches memory of its own on one CPU, taken from one of the guest's nodes, and says where it is.
+ *
+ *   touched CPU NODE MIB    prints runs of page frames, "FIRST COUNT", then waits for its end
+ *
+ * Every page is locked, so it stays where it is said to be. Statically linked: it runs in guests. */
+#include <fcntl.h>
+#include <linux/mempolicy.h>
+#include <sched.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define PAGE    4096u
+#define PRESENT (UINT64_C(1) << 63)
+#define FRAME   ((UINT64_C(1) << 55) - 1)
+
+static int fail(const char *what)
+{
+	printf("FAIL ");
+	fflush(stdout);
+	perror(what);
+	return 1;
+}
+
+int main(int argc, char **argv)
+{
+	unsigned long node[16] = {0};
+	uint64_t first = 0, count = 0, word;
+	cpu_set_t cpu;
+	size_t len;
+	char *at;
+	int fd;
+
+	if (argc != 4)
+		return fail("usage");
+	CPU_ZERO(&cpu);
+	CPU_SET(strtoul(argv[1], NULL, 10), &cpu);
+	node[strtoul(argv[2], NULL, 10) / 64] |= 1ul << strtoul(argv[2], NULL, 10) % 64;
+	len = strtoul(argv[3], NULL, 10) << 20;
+	if (sched_setaffinity(0, sizeof(cpu), &cpu) < 0)
+		return fail("sched_setaffinity");
+	at = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (at == MAP_FAILED || syscall(SYS_mbind, at, len, MPOL_BIND, node, 8 * sizeof(node), 0) < 0)
+		return fail("memory of that node");
+	memset(at, 0x5a, len);
+	if (mlock(at, len) < 0)
+		return fail("mlock");
+	fd = open("/proc/self/pagemap", O_RDONLY);
+	for (size_t off = 0; off < len; off += PAGE) {
+		if (pread(fd, &word, sizeof(word), (off_t)((uintptr_t)(at + off) / PAGE * sizeof(word))) != sizeof(word) || !(word & PRESENT))
+			return fail("pagemap");
+		if (count && (word & FRAME) == first + count) {
+			count++;
+			continue;
+		}
+		if (count)
+			printf("%llu %llu\n", (unsigned long long)first, (unsigned long long)count);
+		first = word & FRAME;
+		count = 1;
+	}
+	printf("%llu %llu\nall\n", (unsigned long long)first, (unsigned long long)count);
+	fflush(stdout);
+	pause();
+	return 0;
+}
