@@ -2,7 +2,7 @@
 
 A producer is any executable that prints TAP on its standard output. It gets a process group, a temporary directory (TEST_TMP)
 and a time limit of its own. It counts as failed, beside its `not ok` lines, when it dies, exits with an error, prints no plan, prints fewer
-or more results than planned, prints too much, or leaves processes or mounts behind. A skipped result is neither passed nor failed, and is shown.
+or more results than planned, prints too much, or leaves processes, mounts or memory behind. A skipped result is neither passed nor failed, and is shown.
 
 As a program: tap.py [--results FILE] [--logs DIR] [--slow TIMES] [--keep] NAME=PATH...   (what the host lab runs inside the emulated host)
 """
@@ -19,9 +19,11 @@ import tempfile
 import time
 
 import hoststate
+import memgroup
 
 DEFAULT_TIMEOUT = 300
 OUTPUT_LIMIT = 64 << 20
+MEMORY_SLACK = 16 << 10  # KiB; the kernel counts in batches for each CPU
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_PDEATHSIG = 1
 libc = ctypes.CDLL(None, use_errno=True)
@@ -224,13 +226,22 @@ def run(name, argv, env, logs, timeout=None, cwd=None, exit_code_only=False, kee
     tmp = os.path.realpath(tempfile.mkdtemp(prefix='bulkhead-test-'))
     os.chmod(tmp, 0o755)  # tests look into it as other users too
     env = dict(env, TEST_TMP=tmp, TMPDIR=tmp)
+    group = memgroup.make()
+    if group:
+        env['TEST_MEMGROUP'] = group.path
     start = time.monotonic()
     proc, why = None, None
+
+    def before_exec():
+        end_with_us()
+        if group:
+            group.enter()
+
     try:
         with open(log + '.tap', 'wb') as out, open(log + '.err', 'wb') as err:
             try:
                 proc = subprocess.Popen(argv, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
-                                        start_new_session=True, preexec_fn=end_with_us)
+                                        start_new_session=True, preexec_fn=before_exec)
             except OSError as e:
                 why = 'cannot be started: %s' % e
             while proc and proc.returncode is None:
@@ -261,6 +272,11 @@ def run(name, argv, env, logs, timeout=None, cwd=None, exit_code_only=False, kee
             print('    kept: ' + tmp)
         elif not mounts_below(tmp):
             shutil.rmtree(tmp, ignore_errors=True)
+        if group:
+            left = 0 if keep else group.left(MEMORY_SLACK, 5)
+            if left:
+                why = why or 'left %d MiB of memory behind' % (left >> 10)
+            group.remove()
     outcome.seconds = time.monotonic() - start
 
     if exit_code_only:

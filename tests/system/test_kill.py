@@ -168,7 +168,7 @@ def while_populating(b, w):
             else:
                 t.ok(rc == 1 and who in err and 'SIGKILL' in err, what + ': create fails with the reason', '%d %s' % (rc, err))
             undisturbed(b, w, inventory, what, gone=who != 'cli')
-            t.equal(memory.back(1024), [], what + ': the memory is back')
+            memory.back(t, what + ': the memory is back')
 
 
 def at_any_moment(b, w):
@@ -339,5 +339,5 @@ with HugePool(16) as pool:
     private()
     brokers()
 t.equal(start_of_all.same(), [], 'nothing is left behind')
-t.equal(memory.back(1024), [], 'the host has its memory back')
+memory.back(t, 'the host has its memory back')
 t.done()

@@ -293,5 +293,5 @@ with Broker() as b:
     with t.part('shortage, to the end'):
         shortage(b)
 t.equal(before.same(), [], 'nothing is left behind')
-t.equal(memory.back(200), [], 'the host has its memory back')
+memory.back(t, 'the host has its memory back')
 t.done()
