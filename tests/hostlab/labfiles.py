@@ -101,6 +101,8 @@ def _download_testpmd(cache):
         _from_archive('testpmd for the host lab (dpdk-dev and its libraries)',
                       lambda: _run(['apt-get', '-qq', 'download'] + sorted(missing), cwd=new))
         _unpack_packages(new)
+        for old in glob.glob(new + '/lib/x86_64-linux-gnu/*'):  # some packages still say /lib where Debian has /usr/lib
+            os.rename(old, os.path.join(libraries, os.path.basename(old)))
         had |= missing
         found = _run(['ldd'] + programs, env=dict(os.environ, LD_LIBRARY_PATH=libraries))
         missing = {_package_of(m) for m in re.findall(r'(\S+) => not found', found)}
