@@ -81,7 +81,7 @@ int devices_take_ticket(struct vm *vm, uint16_t index, int *fd, struct err *e)
 
 	if (index >= vm->grant.n_devices || vm->devices[index].own.vm || vm->devices[index].ticket >= 0)
 		return err_set(e, -EPROTO, "create: leave to connect came for a device that is not there");
-	r = granted_socket(*fd, SOCK_SEQPACKET, "leave to connect to a back-end again", e);
+	r = granted_ticket(*fd, e);
 	if (r == 0)
 		vm->devices[index].ticket = fd_take(fd);
 	return r;

@@ -1,6 +1,7 @@
 #include "granted.h"
 
 #include "bulkhead/fd.h"
+#include "chan/ticket.h"
 #include "model/size_text.h"
 
 #include <errno.h>
@@ -191,5 +192,16 @@ int granted_socket(int fd, int type, const char *what, struct err *e)
 	    socket_option(fd, SO_ACCEPTCONN) != 0)
 		return err_set(e, -ENOTSOCK, "%s must be one end of a Unix %s socket pair", what,
 			       type == SOCK_STREAM ? "stream" : "packet");
+	return 0;
+}
+
+int granted_ticket(int fd, struct err *e)
+{
+	int seals = fcntl(fd, F_GET_SEALS);
+	struct stat st;
+
+	if (seals < 0 || (seals & TICKET_SEALS) != TICKET_SEALS || fstat(fd, &st) < 0 ||
+	    st.st_size > (off_t)(sizeof(struct ticket_head) + TICKET_PATH))
+		return err_set(e, -EINVAL, "leave to connect to a back-end again must be a small memfd with all seals");
 	return 0;
 }

@@ -11,5 +11,7 @@ int granted_zone_file(const struct options *o, int fd, const struct plan_zone *z
 int granted_output(const struct options *o, int fd, const char *what, struct err *e);
 /* A disk's image, for a back-end of the broker's. */
 int granted_disk(const struct options *o, int fd, const char *id, bool readonly, struct err *e);
-/* A serial line, a connection, a ticket: one end of a Unix socket of that type (SOCK_x). */
+/* Leave to connect to a back-end again (chan/ticket.h); whether it is good is the connector's to say. */
+int granted_ticket(int fd, struct err *e);
+/* A serial line, a connection: one end of a Unix socket of that type (SOCK_x). */
 int granted_socket(int fd, int type, const char *what, struct err *e);

@@ -42,7 +42,7 @@ static int find_socket(const struct ticket *t, struct err *e)
 	return fd_take(&fd);
 }
 
-static int connect_with(int ticket, pid_t broker, struct err *e)
+static int connect_with(int ticket, struct err *e)
 {
 	static struct ticket t; /* large */
 	CLEANUP(fd_cleanup) int at = -1, fd = -1;
@@ -52,8 +52,6 @@ static int connect_with(int ticket, pid_t broker, struct err *e)
 
 	if (ticket_read(ticket, &t) < 0)
 		return err_set(e, -EPROTO, "what came with the VM is no leave to connect to it again");
-	if (t.pid == broker)
-		return err_set(e, -EPERM, "the broker has given leave to itself");
 	at = find_socket(&t, e);
 	if (at < 0)
 		return at;
@@ -69,7 +67,7 @@ static int connect_with(int ticket, pid_t broker, struct err *e)
 	return fd_take(&fd);
 }
 
-_Noreturn static void serve(pid_t broker)
+_Noreturn static void serve(void)
 {
 	static struct chan_msg m;
 
@@ -83,7 +81,7 @@ _Noreturn static void serve(pid_t broker)
 		    m.nfds != 1) /* a broker that speaks garbage is as good as none */
 			_exit(EXIT_SUCCESS);
 		memcpy(&q, m.data, sizeof(q));
-		fd = connect_with(m.fds[0], broker, &e);
+		fd = connect_with(m.fds[0], &e);
 		chan_msg_close(&m); /* never the last one of what a stranger made: the broker holds it, too */
 		a.vm = q.vm;
 		a.device = q.device;
@@ -120,7 +118,7 @@ static int confine(struct err *e)
 	return r < 0 ? r : lockdown_enter(PROCESS_CONNECTOR, e);
 }
 
-_Noreturn void connector_main(int channel, pid_t broker)
+_Noreturn void connector_main(int channel)
 {
 	struct answer hello = {0};
 	struct err e = {0};
@@ -131,5 +129,5 @@ _Noreturn void connector_main(int channel, pid_t broker)
 		snprintf(hello.text, sizeof(hello.text), "%.*s", (int)sizeof(hello.text) - 1, e.text);
 	if (chan_send(CHANNEL_FD, &hello, sizeof(hello), NULL, 0) < 0 || hello.text[0])
 		_exit(EXIT_FAILURE);
-	serve(broker);
+	serve();
 }

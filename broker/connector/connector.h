@@ -14,8 +14,7 @@ struct answer {
 };
 
 struct ticket {
-	pid_t pid; /* who wrote it */
-	uid_t uid;
+	uid_t uid; /* who wrote it */
 	uid_t peer;
 	char path[TICKET_PATH + 1];
 };
@@ -24,4 +23,4 @@ struct ticket {
 int ticket_read(int fd, struct ticket *ret);
 
 /* connector.c: the process. */
-_Noreturn void connector_main(int channel, pid_t broker);
+_Noreturn void connector_main(int channel);

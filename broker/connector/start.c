@@ -38,7 +38,6 @@ int connector_start(struct connector *ret, struct err *e)
 	CLEANUP(fd_cleanup) int mine = -1, theirs = -1;
 	struct connector c;
 	struct connected hello;
-	pid_t broker = getpid();
 	int pair[2], r;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
@@ -50,7 +49,7 @@ int connector_start(struct connector *ret, struct err *e)
 	if (c.pid < 0)
 		return err_sys(e, -errno, "fork of the connector");
 	if (c.pid == 0)
-		connector_main(theirs, broker);
+		connector_main(theirs);
 	fd_cleanup(&theirs);
 	r = connector_next(&c, &hello);
 	if (r <= 0 || hello.text[0])

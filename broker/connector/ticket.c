@@ -1,45 +1,43 @@
 #include "connector.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
-union control {
-	struct cmsghdr align;
-	char room[CMSG_SPACE(sizeof(struct ucred))];
-};
+/* Only memfds can have all these seals: a file of tmpfs has just the one that forbids the others, other file systems have none.
+ * So what is asked afterwards is answered by the kernel alone. */
+static bool is_ticket(int fd, struct stat *st)
+{
+	static const char name[] = "/memfd:" TICKET_NAME " (deleted)";
+	char link[40], found[sizeof(name) + 1];
+	int seals = fcntl(fd, F_GET_SEALS);
+
+	if (seals < 0 || (seals & TICKET_SEALS) != TICKET_SEALS || fstat(fd, st) < 0)
+		return false;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	return readlink(link, found, sizeof(found)) == (ssize_t)strlen(name) && memcmp(found, name, strlen(name)) == 0;
+}
 
 int ticket_read(int fd, struct ticket *ret)
 {
-	struct ticket_head head = {0};
-	struct ucred from = {0};
-	struct ticket t;
-	struct iovec iov[] = {{&head, sizeof(head)}, {t.path, sizeof(t.path)}};
-	union control control = {0};
-	struct msghdr h = {.msg_iov = iov, .msg_iovlen = 2, .msg_control = control.room, .msg_controllen = sizeof(control.room)};
-	int on = 1, domain = 0, type = 0;
-	socklen_t len = sizeof(int);
-	struct cmsghdr *c;
-	ssize_t n;
+	struct {
+		struct ticket_head head;
+		char path[TICKET_PATH + 1];
+	} t;
+	struct stat st;
+	size_t n;
 
-	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0 || getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0 ||
-	    domain != AF_UNIX || type != SOCK_SEQPACKET || setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0)
+	if (!is_ticket(fd, &st) || st.st_size <= (off_t)sizeof(t.head) || st.st_size >= (off_t)sizeof(t) ||
+	    pread(fd, &t, sizeof(t), 0) != st.st_size)
 		return -EPROTO;
-	n = recvmsg(fd, &h, MSG_PEEK | MSG_DONTWAIT);
-	c = n < 0 ? NULL : CMSG_FIRSTHDR(&h);
-	if (n <= (ssize_t)sizeof(head) || (size_t)n >= sizeof(head) + sizeof(t.path) ||
-	    (h.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || !c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_CREDENTIALS ||
-	    c->cmsg_len != CMSG_LEN(sizeof(from)))
+	n = (size_t)st.st_size - sizeof(t.head);
+	t.path[n] = 0;
+	if (t.head.zero || t.path[0] != '/' || strlen(t.path) != n)
 		return -EPROTO;
-	memcpy(&from, CMSG_DATA(c), sizeof(from));
-	t.path[(size_t)n - sizeof(head)] = 0;
-	/* Without a writer that we can see, the kernel says pid 0. */
-	if (head.magic != TICKET_MAGIC || head.zero || from.pid <= 0 || t.path[0] != '/' ||
-	    strlen(t.path) != (size_t)n - sizeof(head))
-		return -EPROTO;
-	t.pid = from.pid;
-	t.uid = from.uid;
-	t.peer = head.peer;
-	*ret = t;
+	ret->uid = st.st_uid;
+	ret->peer = t.head.peer;
+	memcpy(ret->path, t.path, n + 1);
 	return 0;
 }

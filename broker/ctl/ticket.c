@@ -6,13 +6,10 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
-
-union control {
-	struct cmsghdr align;
-	char room[CMSG_SPACE(sizeof(struct ucred))];
-};
 
 static int absolute(const char *path, char *buf, size_t len)
 {
@@ -27,31 +24,26 @@ static int absolute(const char *path, char *buf, size_t len)
 
 int ticket_write(const char *path, int connection)
 {
-	CLEANUP(fd_cleanup) int mine = -1, theirs = -1;
-	struct ucred me = {.pid = getpid(), .uid = getuid(), .gid = getgid()}, peer;
+	CLEANUP(fd_cleanup) int fd = -1;
+	struct ucred peer;
 	socklen_t len = sizeof(peer);
-	struct ticket_head head = {.magic = TICKET_MAGIC};
+	struct ticket_head head = {0};
 	char full[TICKET_PATH + 1];
 	struct iovec iov[] = {{&head, sizeof(head)}, {full, 0}};
-	union control control = {0};
-	struct msghdr h = {.msg_iov = iov, .msg_iovlen = 2, .msg_control = control.room, .msg_controllen = sizeof(control.room)};
-	struct cmsghdr *c = CMSG_FIRSTHDR(&h);
-	int pair[2], r = absolute(path, full, sizeof(full));
+	int r = absolute(path, full, sizeof(full));
 
 	if (r < 0)
 		return r;
 	iov[1].iov_len = strlen(full);
-	if (getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 ||
-	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+	if (getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
 		return -errno;
-	mine = pair[0];
-	theirs = pair[1];
 	head.peer = peer.uid;
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_CREDENTIALS;
-	c->cmsg_len = CMSG_LEN(sizeof(me));
-	memcpy(CMSG_DATA(c), &me, sizeof(me));
-	if (sendmsg(mine, &h, MSG_NOSIGNAL) < 0)
+	fd = memfd_create(TICKET_NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (fd < 0)
 		return -errno;
-	return fd_take(&theirs);
+	if (writev(fd, iov, 2) != (ssize_t)(sizeof(head) + iov[1].iov_len))
+		return -EIO; /* it is memory: that cannot happen for lack of room */
+	if (fcntl(fd, F_ADD_SEALS, TICKET_SEALS) < 0)
+		return -errno;
+	return fd_take(&fd);
 }
