@@ -16,7 +16,9 @@
 
 #define WAIT_FIRST_MS 50u
 #define WAIT_LAST_MS  1000u
-#define EXPLAIN_MS    2000u /* from the end of a channel to the exit notice */
+#define NOTES_MAX     64u    /* lines about one VM's devices in the log, */
+#define NOTES_MS      10000u /* in so long */
+#define EXPLAIN_MS    2000u  /* from the end of a channel to the exit notice */
 
 static void fill_own(struct vm *vm, uint32_t index, const struct device_spec *d)
 {
@@ -243,6 +245,20 @@ bool devices_explain(struct vm *vm, int code, const char *text)
 	return false;
 }
 
+/* A back-end can come and go as fast as it and the worker say so; the log is everybody's. */
+static bool may_log(struct vm *vm)
+{
+	uint64_t now = now_ms();
+
+	if (now >= vm->noted_since + NOTES_MS) {
+		if (vm->noted > NOTES_MAX)
+			log_line("VM %s: %u more lines about its devices were left out", vm->name, vm->noted - NOTES_MAX);
+		vm->noted_since = now;
+		vm->noted = 0;
+	}
+	return vm->noted++ < NOTES_MAX;
+}
+
 static void note(struct vm *vm, uint32_t index, const char *text)
 {
 	struct vm_device *d = &vm->devices[index];
@@ -250,7 +266,8 @@ static void note(struct vm *vm, uint32_t index, const char *text)
 	if (strcmp(d->text, text) == 0)
 		return;
 	snprintf(d->text, sizeof(d->text), "%s", text);
-	log_line("VM %s: device %s: %s", vm->name, vm->device_plans[index].id, text);
+	if (may_log(vm))
+		log_line("VM %s: device %s: %s", vm->name, vm->device_plans[index].id, text);
 	clients_tell(vm->b, vm,
 		     &(struct ctl_event){.kind = CTL_EVENT_DEVICE,
 					 .vm_id = vm->id,

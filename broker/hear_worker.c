@@ -16,7 +16,8 @@ static void worker_up(struct vm *vm, const struct wk_reports *r)
 	if (vm->goal != GOAL_NONE)
 		return;
 	vm_set_state(vm, vm->start ? VM_RUNNING : VM_CREATED);
-	clients_answer(vm->b, vm, OPS(CTL_CREATE) | OPS(CTL_BOOT), 0, NULL);
+	/* Or to go on: its guest may have reset itself just then. */
+	clients_answer(vm->b, vm, OPS(CTL_CREATE) | OPS(CTL_BOOT) | OPS(CTL_RESUME), 0, NULL);
 }
 
 static void worker_changed(struct vm *vm, bool running)

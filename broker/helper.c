@@ -135,11 +135,45 @@ bool helper_read(struct helper *h)
 	return h->src.fn != NULL;
 }
 
+static void listen_to(struct helper *h)
+{
+	h->deaf_until = 0;
+	h->heard = 0;
+	h->heard_since = now_ms();
+	loop_want(&h->vm->b->loop, &h->src, EPOLLIN);
+}
+
+static void count(struct helper *h)
+{
+	uint64_t now = now_ms();
+
+	if (now >= h->heard_since + 1000) {
+		h->heard = 0;
+		h->heard_since = now;
+	}
+	if (++h->heard < HELPER_MESSAGES)
+		return;
+	h->deaf_until = h->heard_since + 1000;
+	loop_want(&h->vm->b->loop, &h->src, 0);
+}
+
+void helper_tick(struct helper *h, uint64_t now, uint64_t *next)
+{
+	if (h->deaf_until && h->deaf_until <= now)
+		listen_to(h);
+	else if (h->deaf_until && h->deaf_until < *next)
+		*next = h->deaf_until;
+}
+
 void helper_ready(struct source *s, uint32_t events)
 {
 	struct helper *h = container_of(s, struct helper, src);
 
-	helper_read(h);
+	/* Its end comes whether it is listened to or not, and its last words are heard. */
+	if (h->deaf_until)
+		return listen_to(h);
+	if (helper_read(h))
+		count(h);
 	if (!(events & EPOLLHUP) || (events & EPOLLIN))
 		return;
 	/* The channel is at its end and read empty: nothing more will come but the exit notice. */

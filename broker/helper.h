@@ -9,6 +9,10 @@
 
 struct vm;
 
+/* Messages in a second that anybody listens to: a worker has a few hundred to say at most, with a window for each of its zones.
+ * One that says more waits for the next second, and the broker has time for others. */
+#define HELPER_MESSAGES 2000u
+
 struct helper {
 	struct source src; /* the channel */
 	struct vm *vm;
@@ -18,12 +22,18 @@ struct helper {
 	bool killed;    /* by us */
 	unsigned owed;  /* page counts that it was asked for and has not sent */
 	uint64_t until; /* ms; 0: no deadline. Then it is killed. */
+	unsigned heard; /* messages since heard_since (ms) */
+	uint64_t heard_since;
+	uint64_t deaf_until; /* ms; 0: it is listened to */
 };
 
 /* Handler of its channel. */
 source_fn helper_ready;
 /* One message. false: there is none now, or never again. */
 bool helper_read(struct helper *h);
+
+/* Listens to it again when its time has come; the next such moment in *next (ms), if it is earlier. */
+void helper_tick(struct helper *h, uint64_t now, uint64_t *next);
 
 /* Asks it to end: kindly first, by SIGKILL when its time is up. */
 void helper_end(struct helper *h);

@@ -37,6 +37,8 @@ static void worker_gone(struct vm *vm, const char *how, bool expected)
 	grow_worker_gone(vm);
 	balloon_worker_gone(vm);
 	if (vm->reset && vm->goal == GOAL_NONE) {
+		clients_answer(vm->b, vm, OPS(CTL_PAUSE), -ECANCELED,
+			       "the guest has reset itself meanwhile, and runs again: try again");
 		if (vm_bring_up(vm, true, &e) < 0) {
 			log_line("VM %s: not started again after a reset: %s", vm->name, e.text);
 			vm_set_end(vm, END_RESET, "it could not be started again after a reset: %.200s", e.text);
@@ -148,6 +150,8 @@ void vms_tick(struct broker *b, uint64_t now, uint64_t *next)
 			helper_late(&vm->memsrv);
 		if (!vm || vm->dead)
 			continue;
+		helper_tick(&vm->worker, now, next);
+		helper_tick(&vm->memsrv, now, next);
 		devices_tick(vm, now, next);
 		grow_tick(vm, now, next);
 		if (due(vm->act_until, now, next)) {

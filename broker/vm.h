@@ -40,9 +40,11 @@ struct vm {
 	struct wk_grant grant; /* plan, affinity, perf and cmdline point into this object */
 	char cmdline[LIM_CMDLINE + 1];
 	struct affinity_spec *affinity;
-	struct node_perf *perf; /* NULL: not described */
+	struct node_perf *perf;           /* NULL: not described */
 	struct device_plan *device_plans; /* NULL: no devices */
 	struct vm_device *devices;
+	unsigned noted; /* what was to be said in the log of its devices since noted_since (ms) */
+	uint64_t noted_since;
 	uint32_t next_device; /* of this worker: whose connection it gets next, in their order */
 	int kernel, initramfs, console, serial_file, console_file;
 	int zone_files[LIM_ZONES]; /* a client's files; -1: none */

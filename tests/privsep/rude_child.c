@@ -150,6 +150,14 @@ static void be_worker(int rude)
 		say(&m, NULL, 0);
 		for (;;)
 			poll(NULL, 0, -1);
+	case 18: /* a guest that resets itself when it is asked to pause */
+		say_op(WK_READY);
+		if (chan_recv(CHANNEL, &in) != 1)
+			_exit(0);
+		m.op = WK_ENDED;
+		m.u.ended.cause = END_RESET;
+		say(&m, NULL, 0);
+		_exit(0);
 	case 17: /* fails, and fails, and stays */
 		m.op = WK_FAILED;
 		m.u.failed = (struct wk_failed){-5, "something that has been made up"};
