@@ -102,15 +102,27 @@ int vm_send_memsrv(struct vm *vm, const struct ms_msg *m, const int *fds, size_t
 	return helper_sent(&vm->memsrv, r);
 }
 
-int vm_send_worker(struct vm *vm, const struct wk_msg *m, const int *fds, size_t n)
+static int to_worker(struct vm *vm, const struct wk_msg *m, const int *fds, size_t n)
 {
 	struct broker *b = vm->b;
 	size_t len = 0;
 	int r = wk_encode(m, b->out, sizeof(b->out), &len, NULL);
 
-	if (r == 0)
-		r = vm->worker.src.fn ? chan_send(vm->worker.src.fd, b->out, len, fds, n) : -EPIPE;
-	return helper_sent(&vm->worker, r);
+	if (r < 0)
+		return r;
+	return vm->worker.src.fn ? chan_send(vm->worker.src.fd, b->out, len, fds, n) : -EPIPE;
+}
+
+int vm_send_worker(struct vm *vm, const struct wk_msg *m, const int *fds, size_t n)
+{
+	return helper_sent(&vm->worker, to_worker(vm, m, fds, n));
+}
+
+int vm_offer_worker(struct vm *vm, const struct wk_msg *m, const int *fds, size_t n)
+{
+	int r = to_worker(vm, m, fds, n);
+
+	return r == -EAGAIN ? r : helper_sent(&vm->worker, r);
 }
 
 bool helper_read(struct helper *h)

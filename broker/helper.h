@@ -53,6 +53,9 @@ void helper_counted(struct helper *h, const struct zone_report *r, size_t n);
 /* A failure has consequences already: it is killed, or its exit notice is on the way. */
 int vm_send_memsrv(struct vm *vm, const struct ms_msg *m, const int *fds, size_t n);
 int vm_send_worker(struct vm *vm, const struct wk_msg *m, const int *fds, size_t n);
+/* The same for what a client may ask for as often as it likes: -EAGAIN, without consequences, when a worker that is busy has not
+ * read what was sent to it before. */
+int vm_offer_worker(struct vm *vm, const struct wk_msg *m, const int *fds, size_t n);
 
 /* hear_memsrv.c, hear_worker.c: one message of theirs. < 0: it makes no sense. Descriptors of m may be taken. */
 int hear_memsrv(struct vm *vm, struct chan_msg *m, struct arena *a, struct err *e);

@@ -150,6 +150,10 @@ static void be_worker(int rude)
 		say(&m, NULL, 0);
 		for (;;)
 			poll(NULL, 0, -1);
+	case 19: /* too busy to listen */
+		say_op(WK_READY);
+		for (;;)
+			poll(NULL, 0, -1);
 	case 18: /* a guest that resets itself when it is asked to pause */
 		say_op(WK_READY);
 		if (chan_recv(CHANNEL, &in) != 1)
