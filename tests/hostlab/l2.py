@@ -143,10 +143,10 @@ def _directory():
     return os.environ.get('TEST_TMP', '/tmp')
 
 
-def bulkhead(args, kernel=None, initramfs=None, cmdline='', name='bulkhead'):
-    """`bulkhead run` of the stock guest, or of another kernel, with these arguments more."""
+def bulkhead(args, kernel=None, initramfs=None, cmdline='', name='bulkhead', base=BASE_CMDLINE):
+    """`bulkhead run` of the stock guest, or of another kernel, with these arguments more. base: what every command line begins with."""
     argv = [os.path.join(os.environ['BULKHEAD_BIN'], 'bulkhead'), 'run', '--kernel', kernel or os.environ['LAB_BZIMAGE'],
-            '--initramfs', initramfs or os.environ['LAB_INITRAMFS'], '--cmdline', (BASE_CMDLINE + ' ' + cmdline).strip(),
+            '--initramfs', initramfs or os.environ['LAB_INITRAMFS'], '--cmdline', (base + ' ' + cmdline).strip(),
             '--serial', 'tty'] + args
     return Guest(argv, _directory(), name)
 

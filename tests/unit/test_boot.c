@@ -197,6 +197,8 @@ static void bzimage(void **state)
 	assert_string_equal((char *)got, "a b");
 	assert_int_equal(bp.e820_entries, 6);
 	assert_int_equal(bp.e820_table[0].size, PLAT_EBDA_START);
+	assert_int_equal(gm_read(&gm, gpa(0xffff0), got, 6), 0);
+	assert_memory_equal(got, "\xba\xf9\x0c\xb0\x06\xee", 6); /* the reset register of the FADT, by real-mode code */
 	/* 4 GiB identity: the last large page of the last table. */
 	assert_int_equal(gm_read(&gm, gpa(entry.cr3.v + 0x5000 + 511 * 8), &pt, 8), 0);
 	assert_true(pt == (4 * GiB - 2 * MiB + 0x83));

@@ -81,6 +81,17 @@ int boot_put_cmdline(const struct guestmem *gm, const char *cmdline, size_t max,
 	return gm_write(gm, gpa(BOOT_CMDLINE), cmdline, len + 1);
 }
 
+/* A stock Linux on a hardware-reduced machine restarts it by EFI and, where there is none, by the firmware's reset vector. All
+ * the firmware there is here: mov dx, PLAT_PORT_RESET; mov al, PLAT_RESET_VALUE; out dx, al; 1: hlt; jmp 1b. */
+static int put_reset_vector(const struct guestmem *gm)
+{
+	static const uint8_t code[] = {
+	    0xba, PLAT_PORT_RESET & 0xff, PLAT_PORT_RESET >> 8, 0xb0, PLAT_RESET_VALUE, 0xee, 0xf4, 0xeb, 0xfd,
+	};
+
+	return gm_write(gm, gpa(PLAT_RESET_VECTOR), code, sizeof(code));
+}
+
 int boot_load(const struct guestmem *gm, const struct boot_image *img, struct boot_entry *ret, struct err *e)
 {
 	uint8_t head[HEAD_LEN];
@@ -94,6 +105,9 @@ int boot_load(const struct guestmem *gm, const struct boot_image *img, struct bo
 		return err_set(e, -ENOEXEC, "kernel: a file of %lld bytes is no kernel", (long long)st.st_size);
 	if (e820_low_end(gm->plan) < PLAT_LOW_END)
 		return err_set(e, -ENOMEM, "memory: a kernel needs at least 1 MiB without a gap at address 0");
+	r = put_reset_vector(gm);
+	if (r < 0)
+		return err_sys(e, r, "memory: no room for the reset vector");
 	head_len = (uint64_t)st.st_size < HEAD_LEN ? (size_t)st.st_size : HEAD_LEN;
 	r = boot_read_at(img->kernel_fd, 0, head, head_len);
 	if (r < 0)

@@ -18,6 +18,7 @@
 /* Below 1 MiB: what a stock kernel expects to find, and what it must not use as RAM. */
 #define PLAT_EBDA_START 0x9fc00u
 #define PLAT_ACPI_START 0xe0000u /* RSDP and tables */
+#define PLAT_RESET_VECTOR 0xffff0u /* where a kernel jumps in real mode that wants the firmware to restart the machine */
 #define PLAT_LOW_END 0x100000u
 
 #define PLAT_PORT_COM1 0x3f8u /* 16550A, 8 ports */
