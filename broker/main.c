@@ -108,6 +108,7 @@ static int open_own(struct broker *b, int systemds, struct err *e)
 	b->notify = notify_connect();
 	r = host_facts_read(HOST_ROOT_REAL, &b->facts, e);
 	b->facts.has_vepc = access(b->opt.vepc, F_OK) == 0;
+	b->facts.vepc = b->opt.vepc;
 	if (r == 0)
 		r = loop_init(&b->loop, e);
 	if (r == 0)

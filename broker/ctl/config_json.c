@@ -33,7 +33,7 @@ static void report(struct parse *p, const char *path, json_object *v, const char
 
 	txt_set(&t, "%s", path);
 	if (v && !json_object_is_type(v, json_type_object) && !json_object_is_type(v, json_type_array))
-		txt_add(&t, ": %s", json_object_to_json_string_ext(v, JSON_C_TO_STRING_PLAIN));
+		txt_add(&t, ": %s%s", json_object_to_json_string_ext(v, JSON_C_TO_STRING_PLAIN), config_clamped(v));
 	diag_add(p->ds, DIAG_ERROR, "--config", t.s, remedy, "%s", why);
 }
 

@@ -14,6 +14,13 @@ static bool wrong_type(struct parse *p, json_object *v, const char *wanted)
 	return false;
 }
 
+const char *config_clamped(json_object *v)
+{
+	if (!json_object_is_type(v, json_type_int))
+		return "";
+	return json_object_get_uint64(v) == UINT64_MAX ? " or more" : json_object_get_int64(v) == INT64_MIN ? " or less" : "";
+}
+
 static bool json_u64(struct parse *p, json_object *v, uint64_t max, uint64_t *ret)
 {
 	uint64_t n;
@@ -255,6 +262,7 @@ bool value_from_json(struct parse *p, const struct key *k, void *obj, json_objec
 	case V_SIZE_NONZERO:
 	case V_U32:
 	case V_U32_NONZERO:
+	case V_SEGMENTS:
 		ok = json_u64(p, v, k->type == V_SIZE || k->type == V_SIZE_NONZERO ? UINT64_MAX : UINT32_MAX, &n);
 		if (ok && n == 0 && (k->type == V_SIZE_NONZERO || k->type == V_U32_NONZERO)) {
 			txt_set(&p->reason, "0 is impossible here");

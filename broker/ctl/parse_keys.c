@@ -61,7 +61,7 @@ static const struct key balloon[] = {
 };
 
 static const struct key platform[] = {
-    {"num_pci_segments", NULL, V_U32, AT(struct vm_spec, num_pci_segments), AT(struct vm_spec, has_segments)},
+    {"num_pci_segments", NULL, V_SEGMENTS, AT(struct vm_spec, num_pci_segments), AT(struct vm_spec, has_segments)},
 };
 
 static const struct key cpus[] = {

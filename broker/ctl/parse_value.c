@@ -14,6 +14,8 @@ const char *value_wants(enum value_type type)
 		return "a number from 0 to 4294967295";
 	case V_U32_NONZERO:
 		return "a number from 1 to 4294967295";
+	case V_SEGMENTS:
+		return "a number from 1 to 96";
 	case V_TRI:
 		return "on or off (true or false)";
 	case V_STRING:
@@ -214,6 +216,7 @@ bool value_from_text(struct parse *p, const struct key *k, void *obj, const char
 		break;
 	case V_U32:
 	case V_U32_NONZERO:
+	case V_SEGMENTS:
 		ok = value_read_u32(p, (struct span){text, strlen(text)}, at);
 		if (ok && k->type == V_U32_NONZERO && *(uint32_t *)at == 0)
 			ok = wrong(p, text, "is impossible here");

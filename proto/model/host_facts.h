@@ -25,8 +25,9 @@ struct host_facts {
 	uint64_t default_huge_size;          /* 0: the kernel has no hugetlb */
 	uint8_t phys_bits;                   /* guest-physical address bits that KVM offers */
 	uint32_t online_cpus;
-	bool has_kvm;  /* /dev/kvm can be opened */
-	bool has_vepc; /* /dev/sgx_vepc exists */
+	bool has_kvm;       /* /dev/kvm can be opened */
+	bool has_vepc;      /* /dev/sgx_vepc exists, or what is named here */
+	const char *vepc;   /* the broker's --dev-sgx-vepc, not owned; NULL: /dev/sgx_vepc */
 	char thp[16];       /* the chosen word of transparent_hugepage/enabled */
 	char shmem_thp[16]; /* of shmem_enabled */
 	bool ksm_running;

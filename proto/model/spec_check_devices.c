@@ -26,7 +26,7 @@ void check_epc(struct check *c)
 	if (c->n_epc && c->host && !c->host->has_vepc)
 		FAIL(c, "--sgx-epc", txt_set(&t, "id=%s", shown(c->s->epc[0].id)),
 		     "leave --sgx-epc out, or use a host with SGX and KVM support for it",
-		     "this host has no SGX for guests (/dev/sgx_vepc is missing)");
+		     "this host has no SGX for guests (%s is missing)", c->host->vepc ? c->host->vepc : "/dev/sgx_vepc");
 }
 
 static const char *const device_option[] = {
@@ -56,6 +56,12 @@ static bool mac_ok(const char *s)
 	return s[17] == 0;
 }
 
+/* One device's own: what many listen to, or nobody, cannot be where a frame comes from. */
+static bool mac_of_one(const char *s)
+{
+	return strchr("02468aceACE", s[1]) && strcmp(s, "00:00:00:00:00:00") != 0;
+}
+
 static void check_disk(struct check *c, const struct device *v)
 {
 	if (v->vhost_user && v->d->path)
@@ -81,6 +87,10 @@ static void check_net(struct check *c, const struct device *v)
 	if (v->d->mac && !mac_ok(v->d->mac))
 		FAIL(c, v->option, txt_set(&t, "mac=%s", v->d->mac), "six bytes in hex, like 52:54:00:12:34:56",
 		     "this is no MAC address");
+	else if (v->d->mac && !mac_of_one(v->d->mac))
+		FAIL(c, v->option, txt_set(&t, "mac=%s", v->d->mac), "an even first byte, like 52:54:00:12:34:56",
+		     "this is the address of %s, and no network card's",
+		     strcmp(v->d->mac, "00:00:00:00:00:00") == 0 ? "nobody" : "a group");
 	if (v->d->mtu && (v->d->mtu < 68 || v->d->mtu > 65535))
 		FAIL(c, v->option, txt_set(&t, "mtu=%u", v->d->mtu), "a number from 68 to 65535", "this MTU is impossible");
 }

@@ -50,7 +50,6 @@ static void check_sums(struct check *c)
 {
 	uint64_t boot = 0, all = 0;
 	bool fits = true;
-	struct txt t;
 
 	if (c->n_zones == 0) {
 		boot = vm_spec_plain_size(c->s);
@@ -63,9 +62,6 @@ static void check_sums(struct check *c)
 	if (!fits || all > (UINT64_C(1) << 52))
 		FAIL(c, c->n_zones ? "--memory-zone" : "--memory", fits ? size_text(all).s : "more than 16777216T",
 		     "ask for less", "memory and hotplug memory together are more than any x86-64 machine can address (4096T)");
-	else if (c->n_zones && boot == 0)
-		WARN(c, "--memory-zone", txt_set(&t, "%zu zones of size 0", c->n_zones), "give at least one zone a size",
-		     "the guest has no memory when it starts: nothing can boot in it");
 }
 
 void check_memory(struct check *c)

@@ -32,7 +32,7 @@ static bool many_hotplug(const struct vm_spec *s, struct txt *t)
 
 static bool no_boot_memory(const struct vm_spec *s, struct txt *t)
 {
-	txt_set(t, "%zu zones of size 0", s->n_zones);
+	txt_set(t, "%zu zone%s of size 0", s->n_zones, s->n_zones == 1 ? "" : "s");
 	for (size_t i = 0; i < s->n_zones && i < LIM_ZONES; i++)
 		if (s->zones[i].o.size)
 			return false;

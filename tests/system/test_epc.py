@@ -125,7 +125,7 @@ def refusals():
         if not os.path.exists('/dev/sgx_vepc'):
             refused(b, small, 'no SGX for guests', '--sgx-epc', code=2)
     with Broker('--dev-sgx-vepc', os.path.join(TMP, 'nothing')) as b:
-        refused(b, small, 'no SGX for guests', '--sgx-epc', code=2)
+        refused(b, small, 'no SGX for guests (%s is missing)' % os.path.join(TMP, 'nothing'), '--sgx-epc', code=2)
     with Broker('--dev-sgx-vepc', STANDIN) as b:
         standin(4 * MiB)
         refused(b, small, 'section small needs 8M', '4M', code=2)

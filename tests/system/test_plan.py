@@ -152,6 +152,13 @@ def numa_id():
     assert 'guest_numa_id=1' in levels(doc, 'warning')[0]['text'], doc['diagnostics']
 
 
+def said_once():
+    """a machine that has no memory at its start: that is said once"""
+    p = run('plan', '--json', '--memory', 'size=0,hotplug_method=virtio-mem', '--memory-zone', 'id=mem0,size=0,hotplug_size=1G')
+    said = [d for d in json.loads(p.stdout)['diagnostics'] if d['level'] in ('warning', 'error')]
+    assert p.returncode == 2 and len(said) == 1 and 'no zone has memory at boot' in said[0]['reason'], p.stdout
+
+
 def numa_cpus():
     """--cpus boot=8 --numa guest_numa_id=0,cpus=[1-3,7] guest_numa_id=1,cpus=[0,4-6]"""
     doc = plan('--cpus', 'boot=8', '--numa', 'guest_numa_id=0,cpus=[1-3,7]', 'guest_numa_id=1,cpus=[0,4-6]')
@@ -348,7 +355,7 @@ def helps():
 
 def main():
     for f in [default, *memory_examples(), *zone_examples(), numa_id, numa_cpus, numa_distances, numa_zones, numa_zone_twice, sgx, segments,
-              short, together, hole, too_big, all_errors, bad_options, file_here, text, this_host, same_as_config, check_host,
+              short, together, hole, too_big, all_errors, bad_options, file_here, text, this_host, same_as_config, said_once, check_host,
               unprivileged, helps]:
         case(f)
     print('1..%d' % len(results))

@@ -298,6 +298,8 @@ static const struct {
     {"{\"memory\":{\"size\":1.5}}", 1, "memory.size"},
     {"{\"memory\":{\"size\":-4096}}", 1, "does not fit"},
     {"{\"memory\":{\"size\":18446744073709551616}}", 1, "does not fit"},
+    {"{\"memory\":{\"size\":99999999999999999999}}", 1, "size: 18446744073709551615 or more"},
+    {"{\"memory\":{\"size\":-99999999999999999999}}", 1, "size: -9223372036854775808 or less"},
     {"{\"memory\":{\"size\":1e9}}", 1, "memory.size"},
     {"{\"memory\":{\"size\":4096,\"size\":8192}}", 1, "given twice"},
     {"{\"memory\":{\"size\":4096},\"memory\":{\"size\":4096}}", 1, "given twice"},

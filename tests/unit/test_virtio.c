@@ -277,14 +277,20 @@ static void test_registers(void **state)
 	assert_int_equal(common(VIRTIO_PCI_COMMON_STATUS, 1), 0);
 }
 
-static void test_queue_reset(void **state)
+static void start_resettable(unsigned slot, unsigned queue)
 {
-	probe(RNG);
+	probe(slot);
 	set_status(3);
 	accept_features(UINT64_C(1) << VIRTIO_F_VERSION_1 | UINT64_C(1) << VIRTIO_F_RING_RESET);
 	set_status(3 | VIRTIO_CONFIG_S_FEATURES_OK);
-	set_queue(0, AT_DESC, AT_AVAIL, AT_USED);
+	set_queue(queue, AT_DESC, AT_AVAIL, AT_USED);
 	driver_ok();
+	run_main();
+}
+
+static void test_queue_reset(void **state)
+{
+	start_resettable(RNG, 0);
 	wr(drv.common + VIRTIO_PCI_COMMON_Q_RESET, 2, 1);
 	assert_int_equal(common(VIRTIO_PCI_COMMON_Q_RESET, 2), 0);
 	assert_int_equal(common(VIRTIO_PCI_COMMON_Q_ENABLE, 2), 0);
@@ -439,23 +445,27 @@ static void test_console_stuck(void **state)
 	assert_false(term.stuck);
 }
 
-/* A buffer longer than what is taken at once: others have their turn in between, and nothing is left out or said twice. */
-static void test_console_long(void **state)
+/* Where the console's output goes from now on. */
+static int console_to_file(void)
 {
-	enum { PIECE = 0xb000, PIECES = 5 };
 	char path[] = "/tmp/console-XXXXXX";
 	int file = mkostemp(path, O_APPEND);
-	struct pollfd p[VIRTIO_POLL_MAX];
-	uint8_t byte = 0;
-	size_t n;
 
 	assert_true(file >= 0);
 	assert_int_equal(unlink(path), 0);
-	start(CONSOLE, 1);
 	term.mode = SERIAL_FILE;
 	term.file_fd = file;
-	for (unsigned i = 0; i < PIECE; i++)
-		guest[0x5000 + i] = (uint8_t)(i % 253);
+	return file;
+}
+
+enum { PIECE = 0xb000, PIECES = 5 };
+
+/* A buffer longer than what is taken at once, and its first part. */
+static void first_turn(int file)
+{
+	struct pollfd p[VIRTIO_POLL_MAX];
+	size_t n;
+
 	for (uint16_t i = 0; i < PIECES; i++)
 		guest_desc(AT_DESC, i, 0x5000, PIECE, i + 1 < PIECES ? VRING_DESC_F_NEXT : 0, (uint16_t)(i + 1));
 	guest_offer(0);
@@ -466,6 +476,18 @@ static void test_console_long(void **state)
 	virtio_ready(&virtio, p, n);
 	assert_int_equal(guest_used()->idx, 0);
 	assert_int_equal(lseek(file, 0, SEEK_END), TERM_BACKLOG);
+}
+
+/* A buffer longer than what is taken at once: others have their turn in between, and nothing is left out or said twice. */
+static void test_console_long(void **state)
+{
+	int file = console_to_file();
+	uint8_t byte = 0;
+
+	start(CONSOLE, 1);
+	for (unsigned i = 0; i < PIECE; i++)
+		guest[0x5000 + i] = (uint8_t)(i % 253);
+	first_turn(file);
 	run_main();
 	assert_int_equal(guest_used()->idx, 1);
 	assert_int_equal(lseek(file, 0, SEEK_END), PIECE * PIECES);
@@ -473,6 +495,28 @@ static void test_console_long(void **state)
 		assert_int_equal(pread(file, &byte, 1, (off_t)i), 1);
 		assert_int_equal(byte, i % PIECE % 253);
 	}
+	close(file);
+}
+
+/* What of a buffer went out before its queue was reset says nothing of the next one. */
+static void test_console_queue_reset(void **state)
+{
+	int file = console_to_file();
+	char last[6];
+
+	start_resettable(CONSOLE, 1);
+	first_turn(file);
+
+	wr(drv.common + VIRTIO_PCI_COMMON_Q_RESET, 2, 1);
+	guest_avail()->idx = 0;
+	memcpy(guest + 0x5000, "hello", 5);
+	guest_desc(AT_DESC, 0, 0x5000, 5, 0, 0);
+	set_queue(1, AT_DESC, AT_AVAIL, AT_USED);
+	guest_offer(0);
+	notify(1);
+	assert_int_equal(guest_used()->idx, 1);
+	assert_int_equal(pread(file, last, sizeof(last), TERM_BACKLOG), 5);
+	assert_memory_equal(last, "hello", 5);
 	close(file);
 }
 
@@ -545,9 +589,10 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-	    T(test_features),      T(test_registers),  T(test_queue_reset), T(test_rng),           T(test_not_master),
-	    T(test_broken_driver), T(test_pci_cfg),    T(test_console_out), T(test_console_stuck), T(test_console_long),
-	    T(test_console_in),    T(test_no_console), T(test_anything),
+	    T(test_features),    T(test_registers),     T(test_queue_reset),   T(test_console_queue_reset),
+	    T(test_rng),         T(test_not_master),    T(test_broken_driver), T(test_pci_cfg),
+	    T(test_console_out), T(test_console_stuck), T(test_console_long),  T(test_console_in),
+	    T(test_no_console),  T(test_anything),
 	};
 
 	return cmocka_run_group_tests_name("virtio", tests, NULL, NULL);

@@ -13,7 +13,8 @@
 struct state {
 	struct term *term; /* the machine's */
 	bool rx_buffers;   /* the driver has given some, as far as we know */
-	uint64_t tx_done;  /* bytes of the next chain that went out already */
+	uint64_t tx_done;  /* bytes of the next chain that went out already, in the life of the queue that has this epoch */
+	unsigned tx_epoch;
 };
 _Static_assert(sizeof(struct state) <= VIRTIO_STATE_MAX, "the room in struct virtio_dev");
 
@@ -54,6 +55,10 @@ static void process_tx(struct virtio_dev *d)
 	unsigned n = 0;
 	bool more = false;
 
+	if (s->tx_epoch != d->queue[TX].epoch) {
+		s->tx_epoch = d->queue[TX].epoch;
+		s->tx_done = 0;
+	}
 	do {
 		while (n < QUEUE_SIZE && !more && virtio_pop(d, TX, &c)) {
 			n++;
