@@ -1,6 +1,7 @@
 /* bulkhead-backend: takes an image that is open already, and becomes Debian's qemu-storage-daemon on it. What it may do shrinks
  * from top to bottom of main(), and once more in the program's own start (image.c). */
 #include "args.h"
+#include "start.h"
 
 #include "policy/lockdown.h"
 #include "wire/backend.h"
@@ -11,35 +12,21 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#define PROGRAM   "/usr/bin/qemu-storage-daemon"
-#define BROKER_FD 3
+#define PROGRAM "/usr/bin/qemu-storage-daemon"
 
-/* 1: *ret_start and *ret_image are there; 0: the broker has left. */
-static int receive(struct backend_start *ret_start, int *ret_image, struct err *e)
+/* What came with the request is an image, and the request means something. */
+static int judge(const struct backend_start *s, int image, struct err *e)
 {
-	static struct chan_msg m;
 	struct stat st;
-	int r = chan_recv(BROKER_FD, &m);
 
-	if (r <= 0)
-		return r < 0 ? err_sys(e, r, "the broker's request") : 0;
-	if (m.len != sizeof(*ret_start) || m.nfds != 1)
-		return err_set(e, -EPROTO, "the broker's request has %zu bytes and %zu descriptors", m.len, m.nfds);
-	memcpy(ret_start, m.data, sizeof(*ret_start));
-	if (ret_start->flags & ~BACKEND_FLAGS_ALL || ret_start->num_queues == 0 || ret_start->num_queues > ARGS_QUEUES_MAX)
+	if (s->flags & ~BACKEND_FLAGS_ALL || s->num_queues == 0 || s->num_queues > ARGS_QUEUES_MAX)
 		return err_set(e, -EPROTO, "the broker's request means nothing");
-	if (fstat(m.fds[0], &st) < 0 || !S_ISREG(st.st_mode))
+	if (fstat(image, &st) < 0 || !S_ISREG(st.st_mode))
 		return err_set(e, -EPROTO, "the broker's image is no regular file");
-	*ret_image = fd_take(&m.fds[0]);
-	return 1;
+	return 0;
 }
 
 /* qemu's own protocol of locks (its block/file-posix.c), for what its exports leave out: byte 101 is held by whoever writes, byte
@@ -64,47 +51,6 @@ static int lock_image(int image, bool readonly, struct err *e)
 	return 0;
 }
 
-/* A listening socket, because qemu-storage-daemon takes no other, and the only connection that will ever be made to it: its name
- * is the kernel's choice, in a network namespace that nobody else is in. */
-static int make_sockets(int *ret_listener, int *ret_connection, struct err *e)
-{
-	struct sockaddr_un name = {.sun_family = AF_UNIX};
-	socklen_t len = sizeof(name.sun_family);
-	CLEANUP(fd_cleanup) int l = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	CLEANUP(fd_cleanup) int c = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	if (l < 0 || c < 0 || bind(l, (struct sockaddr *)&name, len) < 0 || listen(l, 1) < 0)
-		return err_sys(e, -errno, "a socket for the device");
-	len = sizeof(name);
-	if (getsockname(l, (struct sockaddr *)&name, &len) < 0 || connect(c, (struct sockaddr *)&name, len) < 0)
-		return err_sys(e, -errno, "a connection for the device");
-	*ret_listener = fd_take(&l);
-	*ret_connection = fd_take(&c);
-	return 0;
-}
-
-/* Puts the program's descriptors where they belong: 2, 4, 5, and nothing above. Those of ours came in as 4 and up, in the order
- * in which they were made, so none is overwritten before it has moved. */
-static int place(int image, int listener, struct err *e)
-{
-	if (image != BACKEND_FD_IMAGE)
-		return err_set(e, -EBADF, "the image is descriptor %d", image);
-	if (dup3(BROKER_FD, BACKEND_FD_WORDS, 0) < 0)
-		return err_sys(e, -errno, "descriptors");
-	if (listener == BACKEND_FD_LISTENER ? fcntl(listener, F_SETFD, 0) < 0 : dup3(listener, BACKEND_FD_LISTENER, 0) < 0)
-		return err_sys(e, -errno, "descriptors");
-	if (fcntl(image, F_SETFD, 0) < 0 || fcntl(BROKER_FD, F_SETFD, FD_CLOEXEC) < 0)
-		return err_sys(e, -errno, "descriptors");
-	return syscall(SYS_close_range, BACKEND_FD_LISTENER + 1u, ~0u, 0) < 0 ? err_sys(e, -errno, "descriptors") : 0;
-}
-
-/* The broker takes what comes for words. */
-static int fail(const struct err *e)
-{
-	chan_send(BROKER_FD, e->text, strlen(e->text), NULL, 0);
-	return 1;
-}
-
 int main(void)
 {
 	static char *const environment[] = {(char *)(uintptr_t) "LD_PRELOAD=/image.so", NULL};
@@ -116,25 +62,23 @@ int main(void)
 	int r;
 
 	if (lockdown_enter(PROCESS_BACKEND, &e) < 0) /* no rights; the filter for loading a program is on */
-		return fail(&e);
-	r = receive(&start, &image, &e);
+		return start_fail(&e);
+	r = start_receive(&start, &image, &e);
+	if (r > 0 && judge(&start, image, &e) < 0)
+		r = e.code;
 	if (r <= 0)
-		return r < 0 ? fail(&e) : 0;
-	if (lock_image(image, start.flags & BACKEND_READONLY, &e) < 0 || make_sockets(&listener, &connection, &e) < 0)
-		return fail(&e);
-	if (chan_send(BROKER_FD, &up, sizeof(up), &connection, 1) < 0)
+		return r < 0 ? start_fail(&e) : 0;
+	if (lock_image(image, start.flags & BACKEND_READONLY, &e) < 0 || start_sockets(&listener, &connection, &e) < 0)
+		return start_fail(&e);
+	if (chan_send(BACKEND_FD_BROKER, &up, sizeof(up), &connection, 1) < 0)
 		return 1;
 	fd_cleanup(&connection);
-	if (place(image, listener, &e) < 0) /* nothing but the image, the socket and a place for words goes on */
-		return fail(&e);
+	if (start_place(image, BACKEND_FD_IMAGE, listener, BACKEND_FD_LISTENER, &e) <
+	    0) /* nothing but the image, the socket and a place for words goes on */
+		return start_fail(&e);
 	signal(SIGPIPE, SIG_IGN); /* words that nobody hears */
 	args_build(&args, &start);
 	execve(PROGRAM, args.argv, environment);
-	if (errno == ENOENT)
-		err_set(&e, -ENOENT,
-			"it is not installed: apt install qemu-system-common, or start a back-end of your own and use "
-			"vhost_user=on,socket=PATH");
-	else
-		err_sys(&e, -errno, PROGRAM);
-	return fail(&e);
+	start_missing(PROGRAM, "qemu-system-common", "vhost_user=on,socket=PATH", &e);
+	return start_fail(&e);
 }

@@ -13,6 +13,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+_Static_assert(SPAWN_SELF_FD == BACKEND_FS_FD_SELF, "the spawner puts it where the program looks");
+
 #define START_MS 10000u /* until its connection comes: it loads a program */
 /* Many times what qemu-storage-daemon takes (some 50 MiB with a large qcow2): a bound for what runs away. The page cache of its
  * image counts, too, and is given back when there is no room. */
@@ -32,7 +34,7 @@ static void end(struct backend *k)
 
 	k->ended = true;
 	k->until = 0;
-	if (spawner_kill(&k->vm->b->backends, CHILD_BACKEND, k->vm->slot * LIM_DEVICES + k->index, &e) < 0)
+	if (spawner_kill(&k->vm->b->backends, k->kind, k->vm->slot * LIM_DEVICES + k->index, &e) < 0)
 		log_line("VM %s: %s", k->vm->name, e.text);
 }
 
@@ -123,13 +125,14 @@ static uint64_t most_memory(const struct backend *k)
 
 static int start(struct backend *k, struct err *e)
 {
+	const struct spawn_backend what = {.memory = most_memory(k), .owner = k->owner};
 	struct broker *b = k->vm->b;
 	struct child c;
 	int r;
 
 	if (b->no_backends[0])
 		return err_set(e, -ENOTSUP, "no back-end can be started here: %s", b->no_backends);
-	r = spawner_spawn(&b->backends, CHILD_BACKEND, k->vm->slot * LIM_DEVICES + k->index, most_memory(k), &c, e);
+	r = spawner_spawn(&b->backends, k->kind, k->vm->slot * LIM_DEVICES + k->index, &what, &c, e);
 	if (r == -EPIPE) {
 		b->failed = true;
 		broker_stop(b, "the spawner of back-ends does not answer");
@@ -144,9 +147,9 @@ static int start(struct backend *k, struct err *e)
 	k->said[0] = 0;
 	k->why = NULL;
 	/* It has not done anything yet that could fill its channel. */
-	r = chan_send(c.channel, &k->start, sizeof(k->start), &k->image, 1);
+	r = chan_send(c.channel, &k->start, sizeof(k->start), &k->file, 1);
 	if (r < 0)
-		err_sys(e, r, "sending the image");
+		err_sys(e, r, "sending what it is to serve");
 	else
 		r = loop_add(&b->loop, &k->src, c.channel, EPOLLIN, on_channel, e);
 	if (r < 0) {

@@ -16,7 +16,9 @@ struct backend {
 	struct source src; /* the channel: a connection, then words */
 	struct vm *vm;     /* NULL: this device's back-end is somebody else's */
 	uint32_t index;
-	int image; /* -1: it has not come yet */
+	enum child_kind kind;
+	int file;                 /* the image or the directory; -1: it has not come yet */
+	struct spawn_owner owner; /* of a directory's: whose files it serves */
 	struct backend_start start;
 	pid_t pid;       /* 0: there is none */
 	bool wanted;     /* another one as soon as this one is gone */

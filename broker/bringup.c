@@ -45,7 +45,7 @@ static int spawn(struct helper *h, uint64_t patience_ms, struct err *e)
 	struct child c;
 	int r;
 
-	r = spawner_spawn(&vm->b->spawner, h->kind, vm->slot, 0, &c, e);
+	r = spawner_spawn(&vm->b->spawner, h->kind, vm->slot, NULL, &c, e);
 	if (r == -EPIPE) {
 		vm->b->failed = true;
 		broker_stop(vm->b, "the spawner does not answer");

@@ -26,11 +26,12 @@ struct broker {
 	struct spawner spawner, backends;
 	struct connector connector;
 	struct cgroups cgroups; /* of back-ends */
-	char no_backends[400]; /* why none can be started; "": they can */
+	char no_backends[400];  /* why none can be started; "": they can */
 	struct ledger ledger;
 	struct closer closer;    /* of everything that clients and children sent */
 	struct host_facts facts; /* refreshed before every decision */
 	struct source listener, signals, exits, backend_exits, connects;
+	uid_t uid;          /* its own */
 	int kvm;            /* /dev/kvm, -1 while it cannot be opened */
 	int notify;         /* -1: nobody wants to know */
 	uint64_t accept_at; /* ms; 0, or nobody is let in before that */

@@ -26,6 +26,7 @@ static void fill_own(struct vm *vm, uint32_t index, const struct device_spec *d)
 
 	k->vm = vm;
 	k->index = index;
+	k->kind = d->kind == DEVICE_FS ? CHILD_BACKEND_FS : CHILD_BACKEND;
 	k->start.num_queues = vm->device_plans[index].n_queues;
 	k->start.flags = (d->readonly == TRI_ON ? BACKEND_READONLY : 0u) | (d->direct == TRI_ON ? BACKEND_DIRECT : 0u) |
 			 (d->discard == TRI_ON ? BACKEND_DISCARD : 0u) | (d->image_type == IMAGE_QCOW2 ? BACKEND_QCOW2 : 0u);
@@ -39,7 +40,7 @@ int devices_fill(struct vm *vm, const struct vm_spec *s, struct err *e)
 		return 0;
 	vm->devices = calloc(LIM_DEVICES, sizeof(*vm->devices));
 	for (size_t i = 0; vm->devices && i < LIM_DEVICES; i++) /* before anything can fail: devices_free closes them */
-		vm->devices[i].connection = vm->devices[i].ticket = vm->devices[i].own.image = -1;
+		vm->devices[i].connection = vm->devices[i].ticket = vm->devices[i].own.file = -1;
 	vm->device_plans = calloc(LIM_DEVICES, sizeof(*vm->device_plans));
 	if (!vm->device_plans || !vm->devices)
 		return err_set(e, -ENOMEM, "the broker is out of memory");
@@ -60,20 +61,54 @@ int devices_fill(struct vm *vm, const struct vm_spec *s, struct err *e)
 	return device_plan_check(g->devices, g->n_devices, &vm->plan, e);
 }
 
+/* Under whose uid a directory is served. What the guest does there is done with that user's rights, so it is the VM's owner; who
+ * gave a directory away by opening it has proved no right but to read it. For root that would be everything: there it is whoever
+ * owns the directory, and if that is root, too, a number that owns nothing. */
+static int choose_owner(struct backend *k, const struct spawn_owner *dir, struct err *e)
+{
+	const struct vm *vm = k->vm;
+	uid_t broker = vm->b->uid;
+	uid_t uid = vm->owner ? vm->owner : dir->uid;
+	gid_t gid = vm->owner ? vm->owner_gid : dir->gid, own = SPAWN_BACKEND_UID_BASE + vm->slot * LIM_DEVICES + k->index;
+
+	if (broker && vm->owner && vm->owner != broker)
+		return err_set(e, -EACCES,
+			       "device %s: this broker is user %u's and could serve a directory with that user's rights only; a "
+			       "directory of "
+			       "yours takes root's broker, or one of your own",
+			       vm->device_plans[k->index].id, broker);
+	if (broker)
+		uid = broker;
+	k->owner = (struct spawn_owner){.uid = uid ? uid : own, .gid = gid ? gid : own};
+	return 0;
+}
+
+static int take_file(struct vm *vm, struct backend *k, int fd, struct err *e)
+{
+	const char *id = vm->device_plans[k->index].id;
+	struct spawn_owner owner;
+	int r;
+
+	if (k->kind == CHILD_BACKEND)
+		return granted_disk(&vm->b->opt, fd, id, k->start.flags & BACKEND_READONLY, e);
+	r = granted_directory(&vm->b->opt, fd, id, &owner, e);
+	return r < 0 ? r : choose_owner(k, &owner, e);
+}
+
 int devices_take(struct vm *vm, uint16_t index, int *fd, struct err *e)
 {
 	struct vm_device *d = &vm->devices[index];
 	int r;
 
 	/* In this version every device has a back-end: numbers of the spec are ours. */
-	if (index >= vm->grant.n_devices || d->connection >= 0 || d->own.image >= 0)
-		return err_set(e, -EPROTO, "create: a connection or an image came for a device that is not there");
+	if (index >= vm->grant.n_devices || d->connection >= 0 || d->own.file >= 0)
+		return err_set(e, -EPROTO, "create: a connection, an image or a directory came for a device that is not there");
 	if (d->own.vm)
-		r = granted_disk(&vm->b->opt, *fd, vm->device_plans[index].id, d->own.start.flags & BACKEND_READONLY, e);
+		r = take_file(vm, &d->own, *fd, e);
 	else
 		r = granted_socket(*fd, SOCK_STREAM, "the connection to a back-end", e);
 	if (r == 0)
-		*(d->own.vm ? &d->own.image : &d->connection) = fd_take(fd);
+		*(d->own.vm ? &d->own.file : &d->connection) = fd_take(fd);
 	return r;
 }
 
@@ -92,8 +127,8 @@ int devices_take_ticket(struct vm *vm, uint16_t index, int *fd, struct err *e)
 int devices_check(const struct vm *vm, struct err *e)
 {
 	for (size_t i = 0; i < vm->grant.n_devices; i++)
-		if ((vm->devices[i].own.vm ? vm->devices[i].own.image : vm->devices[i].connection) < 0)
-			return err_set(e, -EPROTO, "create: the connection or image of device %s did not come with it",
+		if ((vm->devices[i].own.vm ? vm->devices[i].own.file : vm->devices[i].connection) < 0)
+			return err_set(e, -EPROTO, "create: the connection, image or directory of device %s did not come with it",
 				       vm->device_plans[i].id);
 	return 0;
 }
@@ -103,7 +138,7 @@ void devices_free(struct vm *vm)
 	for (size_t i = 0; vm->devices && i < LIM_DEVICES; i++) {
 		closer_close(&vm->b->closer, &vm->devices[i].connection, vm->owner);
 		closer_close(&vm->b->closer, &vm->devices[i].ticket, vm->owner);
-		closer_close(&vm->b->closer, &vm->devices[i].own.image, vm->owner);
+		closer_close(&vm->b->closer, &vm->devices[i].own.file, vm->owner);
 		free(vm->devices[i].path);
 	}
 	free(vm->devices);

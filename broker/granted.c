@@ -28,7 +28,8 @@ struct looked_at {
  * daemon of the client's, or a server that hangs, and everybody here would wait for it. */
 static int status_at_hand(int fd, struct statx *ret)
 {
-	return statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_NLINK | STATX_INO | STATX_SIZE, ret);
+	return statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC,
+		     STATX_TYPE | STATX_NLINK | STATX_INO | STATX_SIZE | STATX_UID | STATX_GID, ret);
 }
 
 static int look_at(int fd, const char *what, struct looked_at *l, struct err *e)
@@ -159,6 +160,22 @@ int granted_disk(const struct options *o, int fd, const char *id, bool readonly,
 			       readonly ? " only" : " and writing");
 	if (l.st.stx_size == 0)
 		return err_set(e, -EINVAL, "%s %.400s is empty", what, l.path);
+	return check_place(o, &l, what, e);
+}
+
+int granted_directory(const struct options *o, int fd, const char *id, struct spawn_owner *ret, struct err *e)
+{
+	char what[LIM_ID + 24];
+	struct looked_at l;
+	int r;
+
+	snprintf(what, sizeof(what), "device %s: directory", id);
+	r = look_at(fd, what, &l, e);
+	if (r < 0)
+		return r;
+	if (!S_ISDIR(l.st.stx_mode))
+		return err_set(e, -ENOTDIR, "%s %.400s: this is none", what, l.path);
+	*ret = (struct spawn_owner){.uid = l.st.stx_uid, .gid = l.st.stx_gid};
 	return check_place(o, &l, what, e);
 }
 

@@ -11,6 +11,9 @@ int granted_zone_file(const struct options *o, int fd, const struct plan_zone *z
 int granted_output(const struct options *o, int fd, const char *what, struct err *e);
 /* A disk's image, for a back-end of the broker's. */
 int granted_disk(const struct options *o, int fd, const char *id, bool readonly, struct err *e);
+/* A directory, for a back-end of the broker's: open for reading, which its client has thereby shown to be allowed. *ret: whose it
+ * is. */
+int granted_directory(const struct options *o, int fd, const char *id, struct spawn_owner *ret, struct err *e);
 /* Leave to connect to a back-end again (chan/ticket.h); whether it is good is the connector's to say. */
 int granted_ticket(int fd, struct err *e);
 /* A serial line, a connection: one end of a Unix socket of that type (SOCK_x). */

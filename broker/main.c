@@ -105,6 +105,7 @@ static int open_own(struct broker *b, int systemds, struct err *e)
 
 	b->kvm = open(b->opt.kvm, O_RDWR | O_CLOEXEC); /* where it is not there yet, create tries again, and says what to do where
 							  Landlock forbids it by then */
+	b->uid = geteuid();
 	b->notify = notify_connect();
 	r = host_facts_read(HOST_ROOT_REAL, &b->facts, e);
 	b->facts.has_vepc = access(b->opt.vepc, F_OK) == 0;

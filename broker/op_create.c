@@ -192,7 +192,7 @@ int op_create(struct client *c, struct vm *unused, struct ctl_request *q, struct
 		r = check_name(c, q->spec->name, e);
 	if (r < 0)
 		return r;
-	vm = vm_new(b, c->peer.uid, q->spec->name);
+	vm = vm_new(b, c->peer.uid, c->peer.gid, q->spec->name);
 	if (!vm)
 		return err_set(e, -ENOMEM, "the broker is out of memory");
 	vm->plan = plan;

@@ -12,9 +12,15 @@
 enum child_kind {
 	CHILD_MEMSRV,
 	CHILD_WORKER,
-	CHILD_BACKEND,
+	CHILD_BACKEND,    /* a disk */
+	CHILD_BACKEND_FS, /* a directory */
 };
-#define CHILD_KINDS 3u
+#define CHILD_KINDS 4u
+
+static inline bool child_is_backend(enum child_kind kind)
+{
+	return kind >= CHILD_BACKEND;
+}
 
 /* Which spawner. */
 enum spawn_family {
@@ -30,7 +36,7 @@ enum spawn_family {
 
 static inline uint32_t spawn_slots(enum child_kind kind)
 {
-	return kind == CHILD_BACKEND ? SPAWN_BACKEND_SLOTS : SPAWN_SLOTS;
+	return child_is_backend(kind) ? SPAWN_BACKEND_SLOTS : SPAWN_SLOTS;
 }
 
 /* Where each back-end gets a cgroup of its own (cgroup.h): dir is divided for them, lock is kept for as long as one may be there.
@@ -58,11 +64,25 @@ struct child {
 	int channel; /* owned; SEQPACKET, non-blocking here, blocking in the child as fd 3 */
 };
 
-/* Makes a child for a slot; at most one of each kind per slot at a time (-EBUSY). Returns as soon as the kernel has made the
- * process; it sets itself up in parallel, and what goes wrong there shows as an exit (spawn_exit_text). Bounded wait (5 s): a
- * spawner that does not answer is dead, -EPIPE, and the broker must end. memory: bytes, the most that its cgroup may have, if it
- * gets one. */
-int spawner_spawn(struct spawner *s, enum child_kind kind, uint32_t slot, uint64_t memory, struct child *ret, struct err *e);
+#define SPAWN_SELF_FD 4 /* of a CHILD_BACKEND_FS: its own descriptors as files */
+
+/* Whose files a CHILD_BACKEND_FS serves: that uid and gid of the host it has, as 0 in its own user namespace. Never root's. */
+struct spawn_owner {
+	uid_t uid;
+	gid_t gid;
+};
+
+struct spawn_backend {
+	uint64_t memory;          /* bytes, the most that its cgroup may have, if it gets one */
+	struct spawn_owner owner; /* of a CHILD_BACKEND_FS */
+};
+
+/* Makes a child for a slot; at most one of each kind per slot at a time, and one back-end (-EBUSY). Returns as soon as the
+ * kernel has made the * process; it sets itself up in parallel, and what goes wrong there shows as an exit (spawn_exit_text).
+ * Bounded wait (5 s): a spawner that does not answer is dead, -EPIPE, and the broker must end. what: of a back-end, NULL for
+ * others. -ENOTSUP: a CHILD_BACKEND_FS where there are no user namespaces. */
+int spawner_spawn(struct spawner *s, enum child_kind kind, uint32_t slot, const struct spawn_backend *what, struct child *ret,
+		  struct err *e);
 
 /* SIGKILLs the child of that slot, if there is one. No reply: its exit notice is the reply. The broker itself needs no right to
  * kill. */

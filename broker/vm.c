@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct vm *vm_new(struct broker *b, uid_t owner, const char *name)
+struct vm *vm_new(struct broker *b, uid_t owner, gid_t owner_gid, const char *name)
 {
 	uint32_t slot = 0;
 	struct vm *vm;
@@ -23,6 +23,7 @@ struct vm *vm_new(struct broker *b, uid_t owner, const char *name)
 	vm->slot = slot;
 	vm->id = ++b->last_id;
 	vm->owner = owner;
+	vm->owner_gid = owner_gid;
 	vm->state = VM_NEW;
 	vm->since_ms = now_ms();
 	vm->kernel = vm->initramfs = vm->console = vm->serial_file = vm->console_file = -1;

@@ -26,6 +26,7 @@ struct vm {
 	uint32_t id, slot;
 	char name[LIM_ID + 1];
 	uid_t owner;
+	gid_t owner_gid;
 	enum vm_state state;
 	bool dead;     /* off the table; to be freed */
 	bool attached; /* ends when its client goes, and is deleted when it ends */
@@ -84,7 +85,7 @@ struct vm {
 };
 
 /* A new one in VM_NEW on a free slot, without fds. NULL: all slots are taken or no memory. */
-struct vm *vm_new(struct broker *b, uid_t owner, const char *name);
+struct vm *vm_new(struct broker *b, uid_t owner, gid_t owner_gid, const char *name);
 /* Off the table: closes its fds, returns its promise. Its helpers must be dead. Memory goes with vms_bury. */
 void vm_remove(struct vm *vm);
 void vms_bury(struct broker *b);

@@ -28,6 +28,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -57,7 +58,8 @@ static const struct name names[] = {
 	N(F_SETLK), N(F_OFD_SETLK), N(F_OFD_GETLK), N(F_OFD_SETLKW), N(F_SETSIG), N(F_SETOWN), N(FD_CLOEXEC), N(F_SEAL_SEAL),
 	N(F_SEAL_SHRINK), N(F_SEAL_GROW), N(F_SEAL_WRITE), N(F_SEAL_FUTURE_WRITE), N(O_RDONLY), N(O_WRONLY), N(O_RDWR),
 	N(O_ACCMODE), N(O_CREAT), N(O_EXCL), N(O_NOCTTY), N(O_TRUNC), N(O_APPEND), N(O_NONBLOCK), N(O_CLOEXEC),
-	N(O_DIRECTORY), N(O_NOFOLLOW), N(O_PATH), N(O_TMPFILE), N(AT_FDCWD), N(AT_EMPTY_PATH), N(AT_REMOVEDIR), N(AT_STATX_DONT_SYNC),
+	N(O_DIRECTORY), N(O_NOFOLLOW), N(O_PATH), N(O_TMPFILE), N(OPEN_TREE_CLONE), N(OPEN_TREE_CLOEXEC), N(S_IFMT), N(S_IFREG),
+	N(S_IFIFO), N(S_IFSOCK), N(S_ISUID), N(S_ISGID), N(AT_FDCWD), N(AT_EMPTY_PATH), N(AT_REMOVEDIR), N(AT_STATX_DONT_SYNC),
 	N(AT_SYMLINK_NOFOLLOW),
 	N(FALLOC_FL_KEEP_SIZE), N(FALLOC_FL_PUNCH_HOLE), N(SEEK_SET), N(SEEK_CUR), N(SEEK_END), N(SEEK_DATA), N(SEEK_HOLE),
 	N(EFD_CLOEXEC), N(EFD_NONBLOCK), N(EFD_SEMAPHORE), N(EPOLL_CLOEXEC), N(TFD_CLOEXEC), N(TFD_NONBLOCK), N(SFD_CLOEXEC),
@@ -112,7 +114,7 @@ static const struct name names[] = {
 /* clang-format on */
 
 static const struct name errnos[] = {
-    N(ENOSYS), N(EPERM), N(EACCES), N(EINVAL), N(ENOTSUP), N(EOPNOTSUPP), N(ENODEV), N(ENOENT), N(ENOTTY),
+    N(ENOSYS), N(EPERM), N(EACCES), N(EINVAL), N(ENOTSUP), N(EOPNOTSUPP), N(ENODEV), N(ENOENT), N(ENOTTY), N(EROFS),
 };
 
 #define L(x)                                                                                                                     \
@@ -126,6 +128,7 @@ static const struct name rlimits[] = {
 static const struct name caps[] = {
     {"setuid", CAP_SETUID}, {"setgid", CAP_SETGID},         {"sys_admin", CAP_SYS_ADMIN}, {"sys_chroot", CAP_SYS_CHROOT},
     {"kill", CAP_KILL},     {"sys_ptrace", CAP_SYS_PTRACE}, {"setpcap", CAP_SETPCAP},
+    {"dac_override", CAP_DAC_OVERRIDE},
 };
 
 static const struct name namespaces[] = {

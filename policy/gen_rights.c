@@ -18,7 +18,7 @@ struct limit {
 
 struct entry {
 	char name[48];
-	bool slot;
+	char uid[24]; /* enum rights_uid, without its prefix */
 	bool fds_any;
 	uint64_t caps, namespaces, fds;
 	size_t n_limits, n_filters;
@@ -57,9 +57,9 @@ static void word(struct place at, struct entry *p, enum line_kind kind, const ch
 
 	switch (kind) {
 	case LINE_UID:
-		if (strcmp(w, "slot") != 0 && strcmp(w, "caller") != 0)
-			die(at, "uid is slot or caller, not \"%s\"", w);
-		p->slot = *w == 's';
+		if (strcmp(w, "slot") != 0 && strcmp(w, "caller") != 0 && strcmp(w, "owner") != 0)
+			die(at, "uid is slot, caller or owner, not \"%s\"", w);
+		symbol(w, p->uid, sizeof(p->uid), true);
 		return;
 	case LINE_CAPS:
 		if (strcmp(w, "none") == 0)
@@ -207,10 +207,10 @@ static void write_source(FILE *f, const struct entry *e, size_t n)
 			fprintf(f, "\t{RLIMIT_%s, \"%s\", %lluu},\n", e[i].limits[j].name, e[i].limits[j].name,
 				(unsigned long long)e[i].limits[j].value);
 		fprintf(f,
-			"};\n\nconst struct process_rights process_%s = {\n\t.name = \"bulkhead-%s\",\n\t.uid = %s,\n"
+			"};\n\nconst struct process_rights process_%s = {\n\t.name = \"bulkhead-%s\",\n\t.uid = RIGHTS_UID_%s,\n"
 			"\t.caps = 0x%llxu,\n\t.namespaces = 0x%llxu,\n\t.fds_any = %s,\n\t.fds = 0x%llxu,\n"
 			"\t.n_limits = ARRAY_LEN(limits_%s),\n\t.limits = limits_%s,\n\t.first = &filter_%s,\n};\n",
-			low, e[i].name, e[i].slot ? "RIGHTS_UID_SLOT" : "RIGHTS_UID_CALLER", (unsigned long long)e[i].caps,
+			low, e[i].name, e[i].uid, (unsigned long long)e[i].caps,
 			(unsigned long long)e[i].namespaces, e[i].fds_any ? "true" : "false", (unsigned long long)e[i].fds, low,
 			low, first);
 	}

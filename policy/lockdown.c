@@ -10,7 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define CENSUS_MAX 1024u /* the highest RLIMIT_NOFILE in rights.table */
+#define CENSUS_MAX 1024u /* descriptors that are looked at; whatever lies above is closed */
 
 /* Effective, permitted and inheritable. The C library has no wrapper and this file wants no library. */
 static int check_capabilities(const struct process_rights *p, struct err *e)
@@ -36,6 +36,8 @@ static int check_capabilities(const struct process_rights *p, struct err *e)
 		/* An ordinary user cannot empty the set outside a user namespace; with no_new_privs it has no meaning either. */
 		if (bounding > 0 && p->uid == RIGHTS_UID_SLOT && getuid() >= RIGHTS_UID_BASE)
 			return err_set(e, -EPERM, "%s: capability %d is in the bounding set", p->name, c);
+		if (bounding > 0 && p->uid == RIGHTS_UID_OWNER && !(p->caps >> c & 1))
+			return err_set(e, -EPERM, "%s: capability %d is in the bounding set", p->name, c);
 		if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, c, 0, 0) > 0)
 			return err_set(e, -EPERM, "%s: capability %d is in the ambient set", p->name, c);
 	}
@@ -55,8 +57,11 @@ static int check_ids(const struct process_rights *p, struct err *e)
 			       sg);
 	/* Where an ordinary user may make no user namespaces, the id is the user's own: weaker, and the broker says so. Root's it
 	 * is never. */
-	if (u == 0)
+	if (u == 0 && p->uid == RIGHTS_UID_SLOT)
 		return err_set(e, -EPERM, "%s: runs as root", p->name);
+	/* Seen from inside; which uid of the host that is, is the spawner's to refuse. */
+	if (u != 0 && p->uid == RIGHTS_UID_OWNER)
+		return err_set(e, -EPERM, "%s: has uid %u in its user namespace, should be 0", p->name, u);
 	return 0;
 }
 
@@ -101,7 +106,7 @@ int lockdown_enter(const struct process_rights *p, struct err *e)
 	if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
 		return err_set(e, -EPERM, "%s: started without no_new_privs", p->name);
 	r = check_ids(p, e);
-	if (r == 0 && p->uid == RIGHTS_UID_SLOT && (prctl(PR_GET_PDEATHSIG, &death) < 0 || death != SIGKILL))
+	if (r == 0 && p->uid != RIGHTS_UID_CALLER && (prctl(PR_GET_PDEATHSIG, &death) < 0 || death != SIGKILL))
 		r = err_set(e, -EPERM, "%s: would outlive its spawner", p->name);
 	if (r == 0)
 		r = check_capabilities(p, e);

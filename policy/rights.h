@@ -13,6 +13,7 @@ struct filter {
 enum rights_uid {
 	RIGHTS_UID_CALLER, /* whoever started the broker */
 	RIGHTS_UID_SLOT,   /* of the VM's own: RIGHTS_UID_BASE + 2 * slot, + 1 for the worker */
+	RIGHTS_UID_OWNER,  /* of somebody's files, never root's; 0 in a user namespace where there is no other */
 };
 
 #define RIGHTS_UID_BASE 0x70000000u

@@ -182,6 +182,34 @@ static void check_disk_image(const struct device_spec *d, uint16_t index, struct
 	}
 }
 
+/* The directory that a back-end of the broker's will serve. To have opened it shows that its caller may read it; what else the
+ * guest may do there is for the rights of the uid that it is served under. */
+static void check_directory(const struct device_spec *d, uint16_t index, struct opened_files *f, struct diags *ds)
+{
+	struct wanted w = {
+	    .option = "--fs", .path = d->path, .role = FD_ROLE_DEVICE, .index = index, .flags = O_RDONLY | O_DIRECTORY};
+	int fd CLEANUP(fd_cleanup) = open_plain(w.path, w.flags);
+	int err = errno;
+	struct stat st;
+
+	txt_set(&w.text, "path=%s", d->path);
+	if (fd < 0) {
+		diag_add(ds, DIAG_ERROR, w.option, w.text.s,
+			 err == ENOENT    ? "name a directory that exists"
+			 : err == ENOTDIR ? "name a directory"
+			 : err == EACCES  ? "use a directory that you may read yourself"
+					  : "name a directory that can be opened",
+			 "cannot open the directory for reading: %s", strerrordesc_np(err));
+		return;
+	}
+	if (geteuid() == 0 && d->readonly != TRI_ON && fstat(fd, &st) == 0 && st.st_uid == 0 && !(st.st_mode & S_IWOTH))
+		diag_add(ds, DIAG_WARNING, w.option, w.text.s, "chown USER:GROUP it to let the guest write, or say readonly=on",
+			 "the directory is root's, and nothing is served with root's rights: the guest reads what everybody may "
+			 "read and "
+			 "writes nothing");
+	keep(f, &w, &fd, ds);
+}
+
 /* The back-end is reached with the caller's rights, and a ticket says that it may be again; a full queue of connections is a
  * back-end that does not work. */
 static void connect_backend(const struct device_spec *d, uint16_t index, struct opened_files *f, struct diags *ds)
@@ -248,7 +276,7 @@ int check_files(const struct vm_spec *spec, struct opened_files *ret, struct dia
 		if (device_spec_vhost_user(d) && d->socket && *d->socket)
 			connect_backend(d, (uint16_t)i, ret, ds);
 		if (device_spec_own_backend(d) && d->path && *d->path)
-			check_disk_image(d, (uint16_t)i, ret, ds);
+			(d->kind == DEVICE_FS ? check_directory : check_disk_image)(d, (uint16_t)i, ret, ds);
 	}
 	if (ds->n_errors == before)
 		return 0;

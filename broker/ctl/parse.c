@@ -190,7 +190,7 @@ static const struct vm_flag vm_flags[] = {
     {"--balloon", false, read_balloon, &keys_balloon, "a balloon, by which the guest gives memory up"},
     {"--disk", true, read_disk, &keys_disk, "a disk: path=IMAGE, or a vhost-user daemon at socket="},
     {"--net", true, read_net, &keys_net, "a network device of a vhost-user daemon"},
-    {"--fs", true, read_fs, &keys_fs, "a file system of a vhost-user daemon"},
+    {"--fs", true, read_fs, &keys_fs, "a file system: path=DIRECTORY, or a vhost-user daemon at socket="},
     {"--vhost-user", true, read_vhost_user, &keys_vhost_user, "any other virtio device of a vhost-user daemon"},
     {"--kernel", false, read_kernel, NULL, "FILE: a bzImage, or an ELF with a PVH entry [default: the embedded probe guest]"},
     {"--initramfs", false, read_initramfs, NULL, "FILE"},

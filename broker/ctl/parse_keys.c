@@ -107,6 +107,8 @@ static const struct key net[] = {
 
 static const struct key fs[] = {
     {"tag", NULL, V_STRING, AT(struct device_spec, tag), NO_AUX, true},
+    {"path", NULL, V_STRING, AT(struct device_spec, path), NO_AUX, true},
+    {"readonly", NULL, V_TRI, AT(struct device_spec, readonly), NO_AUX},
     {"socket", NULL, V_STRING, AT(struct device_spec, socket), NO_AUX, true},
     BACKEND_KEYS,
     DEVICE_KEYS,

@@ -7,6 +7,7 @@
 #include <linux/capability.h>
 #include <linux/close_range.h>
 #include <linux/futex.h>
+#include <linux/mount.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -29,6 +30,7 @@ const char *const child_step_names[STEP_COUNT] = {
     [STEP_GROUPS] = "supplementary groups",
     [STEP_GID] = "group id",
     [STEP_UID] = "user id",
+    [STEP_PLACE] = "its place among the mounts",
     [STEP_CAPABILITIES] = "capabilities",
     [STEP_EXEC] = "executing the program",
 };
@@ -56,16 +58,17 @@ static int write_map(const struct spawner_self *s, const char *who, const char *
 	return write_file(s->proc, path, text);
 }
 
-int spawner_map_child(const struct spawner_self *s, pid_t pid, enum child_kind kind, uint32_t slot, uint32_t number)
+int spawner_map_child(const struct spawner_self *s, pid_t pid, const struct spawn_request *q, uint32_t number)
 {
-	uint32_t id = spawner_child_id(kind, slot);
+	uint32_t id = spawner_child_id(q->kind, q->slot);
+	bool owned = q->kind == CHILD_BACKEND_FS;
 	char who[16];
 	int r;
 
 	snprintf(who, sizeof(who), "%d", pid);
-	r = write_map(s, who, "gid_map", id, id);
+	r = write_map(s, who, "gid_map", id, owned ? q->backend.owner.gid : id);
 	if (r == 0)
-		r = write_map(s, who, "uid_map", id, id);
+		r = write_map(s, who, "uid_map", id, owned ? q->backend.owner.uid : id);
 	if (r == 0) {
 		atomic_store(&s->shared->mapped, number);
 		syscall(SYS_futex, &s->shared->mapped, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
@@ -121,24 +124,27 @@ static int set_limits(const struct process_rights *p)
 }
 
 /* A new user namespace begins with a full bounding set; elsewhere the spawner's own is empty already. */
-static int drop_bounding(void)
+static int drop_bounding(uint64_t keep)
 {
 	for (int c = 0;; c++) {
 		int has = prctl(PR_CAPBSET_READ, c, 0, 0, 0);
 
 		if (has < 0)
 			return 0; /* beyond the last one */
-		if (has > 0 && prctl(PR_CAPBSET_DROP, c, 0, 0, 0) < 0)
+		if (has > 0 && !(keep >> c & 1) && prctl(PR_CAPBSET_DROP, c, 0, 0, 0) < 0)
 			return -errno;
 	}
 }
 
-static int drop_capabilities(void)
+static int drop_capabilities(uint64_t keep)
 {
 	struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
-	const struct __user_cap_data_struct none[2] = {0};
+	const struct __user_cap_data_struct kept[2] = {
+	    {.effective = (uint32_t)keep, .permitted = (uint32_t)keep},
+	    {.effective = (uint32_t)(keep >> 32), .permitted = (uint32_t)(keep >> 32)},
+	};
 
-	if (syscall(SYS_capset, &h, none) < 0)
+	if (syscall(SYS_capset, &h, kept) < 0)
 		return -errno;
 	return prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 ? -errno : 0;
 }
@@ -148,8 +154,24 @@ static int result(long r)
 	return r < 0 ? -errno : 0;
 }
 
+/* A spawner of back-ends stands in a /proc that nothing else leads to (roots.c). Who serves a directory takes a copy of one place
+ * in it along, a mount of its own from which no ".." leads anywhere: its descriptors as files. Nobody stays there. */
+static int leave_proc(bool with_self)
+{
+	if (with_self) {
+		int tree = (int)syscall(SYS_open_tree, AT_FDCWD, "self/fd", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+		/* Open, and not only looked up: so a census sees it. */
+		int fd = tree < 0 ? -1 : openat(tree, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+		if (fd < 0 || (fd == SPAWN_SELF_FD ? fcntl(fd, F_SETFD, 0) : dup3(fd, SPAWN_SELF_FD, 0)) < 0)
+			return -errno;
+	}
+	return result(chdir("/"));
+}
+
 struct setup {
 	const struct spawner_self *s;
+	enum child_kind kind;
 	const struct process_rights *rights;
 	uint32_t id, number;
 	int channel, program;
@@ -175,7 +197,7 @@ static int do_step(const struct setup *u, enum child_step step)
 	case STEP_LIMITS:
 		return set_limits(u->rights);
 	case STEP_BOUNDING:
-		return have == ISOLATION_NONE ? 0 : drop_bounding();
+		return have == ISOLATION_NONE ? 0 : drop_bounding(u->rights->caps);
 	case STEP_ID_MAP:
 		if (have == ISOLATION_OWN_UID)
 			return map_myself(u->s, u->id);
@@ -188,8 +210,10 @@ static int do_step(const struct setup *u, enum child_step step)
 		if (have != ISOLATION_NONE && syscall(SYS_setresuid, u->id, u->id, u->id) < 0)
 			return -errno;
 		return result(prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0));
+	case STEP_PLACE:
+		return child_is_backend(u->kind) ? leave_proc(u->kind == CHILD_BACKEND_FS) : 0;
 	case STEP_CAPABILITIES:
-		return drop_capabilities();
+		return drop_capabilities(u->rights->caps);
 	case STEP_EXEC:
 		return result(syscall(SYS_execveat, u->program, "", argv, no_environment, AT_EMPTY_PATH));
 	case STEP_NONE:
@@ -199,25 +223,30 @@ static int do_step(const struct setup *u, enum child_step step)
 	return -EINVAL;
 }
 
-void spawner_child(const struct spawner_self *s, enum child_kind kind, uint32_t slot, int channel, uint32_t number)
+void spawner_child(const struct spawner_self *s, const struct spawn_request *q, int channel, uint32_t number)
 {
+	const struct process_rights *const rights[CHILD_KINDS] = {
+	    [CHILD_MEMSRV] = PROCESS_MEMSRV,
+	    [CHILD_WORKER] = PROCESS_WORKER,
+	    [CHILD_BACKEND] = PROCESS_BACKEND,
+	    [CHILD_BACKEND_FS] = PROCESS_BACKEND_FS,
+	};
 	const struct setup u = {
 	    .s = s,
-	    .rights = kind == CHILD_WORKER    ? PROCESS_WORKER
-		      : kind == CHILD_BACKEND ? PROCESS_BACKEND
-					      : PROCESS_MEMSRV,
-	    .id = spawner_child_id(kind, slot),
+	    .kind = q->kind,
+	    .rights = rights[q->kind],
+	    .id = spawner_child_id(q->kind, q->slot),
 	    .number = number,
 	    .channel = channel,
-	    .program = s->programs[kind],
+	    .program = s->programs[q->kind],
 	};
 
 	for (enum child_step step = STEP_NONE + 1; step < STEP_COUNT; step++) {
 		int r = do_step(&u, step);
 
 		if (r < 0) {
-			s->shared->failure[spawner_seat(kind, slot)].error = -r;
-			s->shared->failure[spawner_seat(kind, slot)].step = step;
+			s->shared->failure[spawner_seat(q->kind, q->slot)].error = -r;
+			s->shared->failure[spawner_seat(q->kind, q->slot)].step = step;
 			break;
 		}
 	}

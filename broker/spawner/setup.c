@@ -78,11 +78,12 @@ static int new_fs(enum spawn_family family, struct err *e)
 }
 
 /* A mount namespace in which a read-only directory is all there is: an empty one, or one that holds /usr. Children copy it, which
- * is one mount to copy, or two. Where the current root cannot be moved away (a chroot, a root on rootfs), the new directory
+ * is one mount to copy, or three. Where the current root cannot be moved away (a chroot, a root on rootfs), the new directory
  * becomes the root by chroot, and the rest of the namespace stays out of reach but present. */
 static int new_root(const struct spawner_self *s, struct err *e)
 {
-	CLEANUP(fd_cleanup) int fd = -1, usr = -1;
+	CLEANUP(fd_cleanup) int fd = -1, usr = -1, proc = -1;
+	struct root_parts parts;
 	bool attached;
 	int r = 0;
 
@@ -91,26 +92,27 @@ static int new_root(const struct spawner_self *s, struct err *e)
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 && errno != EINVAL) /* EINVAL: "/" is no mount (chroot) */
 		return err_sys(e, -errno, "private mounts");
 	if (s->family == SPAWN_BACKENDS) {
-		usr = spawner_take_usr(e);
-		if (usr < 0)
-			return usr;
+		r = spawner_take_parts(s->proc >= 0, &parts, e);
+		if (r < 0)
+			return r;
+		usr = parts.usr;
+		proc = parts.proc;
 	}
 	fd = new_fs(s->family, e);
 	if (fd < 0)
 		return fd;
 	attached = syscall(SYS_move_mount, fd, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) == 0;
 	if (usr >= 0)
-		r = attached ? spawner_fill_root(fd, usr, s->preload, e) : err_sys(e, -errno, "a root for back-ends");
+		r = attached ? spawner_fill_root(fd, &parts, s->preload, e) : err_sys(e, -errno, "a root for back-ends");
 	if (r < 0)
 		return r;
 	if (attached && fchdir(fd) == 0 && syscall(SYS_pivot_root, ".", ".") == 0) {
 		if (umount2(".", MNT_DETACH) < 0)
 			return err_sys(e, -errno, "detaching the old root");
-		return chdir("/") < 0 ? err_sys(e, -errno, "chdir") : 0;
-	}
-	if (fchdir(fd) < 0 || chroot(".") < 0 || chdir("/") < 0)
+	} else if (fchdir(fd) < 0 || chroot(".") < 0) {
 		return err_sys(e, -errno, "empty root");
-	return 0;
+	}
+	return (proc < 0 ? chdir("/") : fchdir(proc)) < 0 ? err_sys(e, -errno, "chdir") : 0;
 }
 
 static int leave_at_once(void *arg)

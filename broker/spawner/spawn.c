@@ -20,9 +20,10 @@ static const char *const program_names[CHILD_KINDS] = {
     [CHILD_MEMSRV] = "bulkhead-memsrv",
     [CHILD_WORKER] = "bulkhead-worker",
     [CHILD_BACKEND] = "bulkhead-backend",
+    [CHILD_BACKEND_FS] = "bulkhead-backend-fs",
 };
 
-#define PRELOAD_NAME "bulkhead-backend.so"
+static const char *const preload_names[SPAWN_PRELOADS] = {"bulkhead-backend.so", "bulkhead-backend-fs.so"};
 
 static int open_beside(int dir, const char *path, const char *name, struct err *e)
 {
@@ -69,10 +70,10 @@ static int open_programs(struct spawner_self *s, struct err *e)
 		if (move_up(&s->programs[k]) < 0)
 			return err_sys(e, -errno, "descriptors for the spawner");
 	}
-	if (s->family == SPAWN_BACKENDS) {
-		s->preload = open_beside(dir, path, PRELOAD_NAME, e);
-		if (s->preload < 0)
-			return s->preload;
+	for (unsigned i = 0; s->family == SPAWN_BACKENDS && i < SPAWN_PRELOADS; i++) {
+		s->preload[i] = open_beside(dir, path, preload_names[i], e);
+		if (s->preload[i] < 0)
+			return s->preload[i];
 	}
 	return 0;
 }
@@ -116,10 +117,11 @@ static int take_hello(struct spawner *s, struct err *e)
  * the broker has gone. */
 static void close_others(const struct spawner_self *s)
 {
-	int keep[CHILD_KINDS + 5] = {s->requests, s->exits, s->preload, s->cgroups.dir, s->cgroups.lock};
+	int keep[4 + SPAWN_PRELOADS + CHILD_KINDS] = {s->requests, s->exits, s->cgroups.dir, s->cgroups.lock};
 	unsigned from = 3;
 
-	memcpy(keep + 5, s->programs, sizeof(s->programs));
+	memcpy(keep + 4, s->preload, sizeof(s->preload));
+	memcpy(keep + 4 + SPAWN_PRELOADS, s->programs, sizeof(s->programs));
 	for (;;) {
 		unsigned next = ~0u;
 
@@ -183,7 +185,8 @@ static int start(struct spawner *s, struct spawner_self *self, struct err *e)
 
 int spawner_start(struct spawner *ret, enum spawn_family family, const struct spawn_cgroups *cgroups, struct err *e)
 {
-	struct spawner_self self = {.family = family, .programs = {-1, -1, -1}, .preload = -1, .proc = -1, .cgroups = {-1, -1}};
+	struct spawner_self self = {
+	    .family = family, .programs = {-1, -1, -1, -1}, .preload = {-1, -1}, .proc = -1, .cgroups = {-1, -1}};
 	struct spawner s = {.family = family};
 	int r;
 
@@ -194,26 +197,26 @@ int spawner_start(struct spawner *ret, enum spawn_family family, const struct sp
 	if (r == 0)
 		r = start(&s, &self, e);
 	close_all(self.programs, CHILD_KINDS);
-	close_all(&self.preload, 1);
+	close_all(self.preload, SPAWN_PRELOADS);
 	if (r == 0)
 		*ret = s;
 	return r;
 }
 
-static int request(struct spawner *s, enum spawn_op op, enum child_kind kind, uint32_t slot, uint64_t memory, int fd,
-		   struct err *e)
+static int request(struct spawner *s, const struct spawn_request *q, int fd, struct err *e)
 {
-	const struct spawn_request q = {.op = op, .kind = kind, .slot = slot, .memory = memory};
 	int r;
 
-	if (!spawner_makes(s->family, kind, slot))
-		return err_set(e, -EINVAL, "no such slot: %u", slot);
-	r = chan_send(s->requests, &q, sizeof(q), &fd, fd < 0 ? 0 : 1);
+	if (!spawner_makes(s->family, q->kind, q->slot))
+		return err_set(e, -EINVAL, "no such slot: %u", q->slot);
+	r = chan_send(s->requests, q, sizeof(*q), &fd, fd < 0 ? 0 : 1);
 	return r < 0 ? err_sys(e, -EPIPE, "the spawner is gone") : 0;
 }
 
-int spawner_spawn(struct spawner *s, enum child_kind kind, uint32_t slot, uint64_t memory, struct child *ret, struct err *e)
+int spawner_spawn(struct spawner *s, enum child_kind kind, uint32_t slot, const struct spawn_backend *what, struct child *ret,
+		  struct err *e)
 {
+	struct spawn_request q = {.op = SPAWN_OP_MAKE, .kind = kind, .slot = slot};
 	static struct chan_msg m;
 	CLEANUP(fd_cleanup) int mine = -1, theirs = -1;
 	struct spawn_reply reply;
@@ -226,7 +229,9 @@ int spawner_spawn(struct spawner *s, enum child_kind kind, uint32_t slot, uint64
 	theirs = pair[1];
 	if (fcntl(mine, F_SETFL, O_RDWR | O_NONBLOCK) < 0)
 		return err_sys(e, -errno, "channel");
-	r = request(s, SPAWN_OP_MAKE, kind, slot, memory, theirs, e);
+	if (what)
+		q.backend = *what;
+	r = request(s, &q, theirs, e);
 	if (r == 0)
 		r = await(s, &m, sizeof(reply), e);
 	if (r < 0)
@@ -238,6 +243,10 @@ int spawner_spawn(struct spawner *s, enum child_kind kind, uint32_t slot, uint64
 			       "cannot make another %s process: the broker's limit of open files is reached (LimitNOFILE= of "
 			       "its unit, or ulimit -n)",
 			       program_names[kind]);
+	if (reply.code == -ENOTSUP && kind == CHILD_BACKEND_FS)
+		return err_set(e, reply.code,
+			       "a directory is only served where its process can have a user namespace, and here it cannot: %s",
+			       s->isolation);
 	if (reply.code < 0)
 		return err_sys(e, reply.code, "cannot make a %s%s process", reply.cgroup ? "cgroup for a " : "",
 			       program_names[kind]);
@@ -247,7 +256,7 @@ int spawner_spawn(struct spawner *s, enum child_kind kind, uint32_t slot, uint64
 
 int spawner_kill(struct spawner *s, enum child_kind kind, uint32_t slot, struct err *e)
 {
-	return request(s, SPAWN_OP_KILL, kind, slot, 0, -1, e);
+	return request(s, &(struct spawn_request){.op = SPAWN_OP_KILL, .kind = kind, .slot = slot}, -1, e);
 }
 
 void spawner_end(struct spawner *s)

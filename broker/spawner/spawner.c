@@ -27,6 +27,7 @@
 
 struct entry {
 	pid_t pid; /* 0: free */
+	enum child_kind kind;
 	int pidfd;
 	int status;
 	bool exited; /* reaped, notice not sent yet */
@@ -74,24 +75,39 @@ static void remove_cgroup(struct loop *l, uint32_t seat)
 		l->children[seat].cgroup = false;
 }
 
-static int make_child(struct loop *l, enum child_kind kind, uint32_t slot, int channel, int cgroup, struct entry *c)
+/* A directory is served under its owner's uid, which has to be 0 for the program: that takes a user namespace. A user has but one
+ * uid to give, and root's is given to nobody. */
+static int check_owner(const struct spawner_self *s, const struct spawn_owner *o)
+{
+	if (s->isolation == ISOLATION_OWN_UID)
+		return o->uid == s->uid && o->uid ? 0 : -EPERM;
+	if (s->isolation != ISOLATION_FULL)
+		return -ENOTSUP;
+	return o->uid && o->gid && o->uid != (uid_t)-1 && o->gid != (gid_t)-1 ? 0 : -EPERM;
+}
+
+static int make_child(struct loop *l, const struct spawn_request *q, int channel, int cgroup, struct entry *c)
 {
 	int pidfd = -1;
 	pid_t pid;
 	int r;
 
+	r = q->kind == CHILD_BACKEND_FS ? check_owner(l->self, &q->backend.owner) : 0;
+	if (r < 0)
+		return r;
 	l->number++;
-	l->self->shared->failure[spawner_seat(kind, slot)].step = STEP_NONE;
+	l->self->shared->failure[spawner_seat(q->kind, q->slot)].step = STEP_NONE;
 	pid = clone_child(clone_flags(l->self->isolation), cgroup, &pidfd);
 	if (pid < 0)
 		return -errno;
 	if (pid == 0)
-		spawner_child(l->self, kind, slot, channel, l->number);
+		spawner_child(l->self, q, channel, l->number);
+	c->kind = q->kind;
 	c->pid = pid;
 	c->pidfd = pidfd;
 	if (l->self->isolation != ISOLATION_FULL)
 		return 0;
-	r = spawner_map_child(l->self, pid, kind, slot, l->number);
+	r = spawner_map_child(l->self, pid, q, l->number);
 	if (r < 0) { /* it waits for its map and never gets it; its end is not worth a notice */
 		syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
 		waitpid(pid, NULL, 0);
@@ -119,13 +135,13 @@ static void answer_make(struct loop *l, const struct spawn_request *q, const str
 	else if (c->pid)
 		reply.code = -EBUSY;
 	if (reply.code == 0 && l->self->cgroups.dir >= 0) {
-		cgroup = spawner_cgroup_make(l->self, seat, q->memory);
+		cgroup = spawner_cgroup_make(l->self, seat, q->backend.memory);
 		c->cgroup = cgroup >= 0;
 		reply.code = cgroup < 0 ? cgroup : 0;
 		reply.cgroup = cgroup < 0;
 	}
 	if (reply.code == 0) {
-		reply.code = make_child(l, q->kind, q->slot, m->fds[0], cgroup, c);
+		reply.code = make_child(l, q, m->fds[0], cgroup, c);
 		if (reply.code < 0)
 			remove_cgroup(l, seat);
 	}
@@ -218,7 +234,7 @@ static void send_notices(struct loop *l)
 	for (uint32_t seat = 0; seat < l->self->seats && l->unsent; seat++) {
 		struct entry *c = &l->children[seat];
 		struct spawn_notice n = {
-		    .kind = spawner_kind_at(l->self->family, seat),
+		    .kind = c->kind,
 		    .slot = spawner_slot_at(l->self->family, seat),
 		    .pid = c->pid,
 		    .status = c->status,

@@ -24,7 +24,7 @@ struct spawn_request {
 	uint32_t kind; /* enum child_kind */
 	uint32_t slot;
 	uint32_t zero;
-	uint64_t memory; /* most bytes of its cgroup */
+	struct spawn_backend backend;
 };
 
 struct spawn_reply {
@@ -60,6 +60,7 @@ enum child_step {
 	STEP_GROUPS,
 	STEP_GID,
 	STEP_UID,
+	STEP_PLACE,
 	STEP_CAPABILITIES,
 	STEP_EXEC,
 	STEP_COUNT,
@@ -75,12 +76,7 @@ _Static_assert(SPAWN_SEATS >= 2 * SPAWN_SLOTS, "one size for both spawners");
 
 static inline uint32_t spawner_seat(enum child_kind kind, uint32_t slot)
 {
-	return kind == CHILD_BACKEND ? slot : 2 * slot + kind;
-}
-
-static inline enum child_kind spawner_kind_at(enum spawn_family family, uint32_t seat)
-{
-	return family == SPAWN_BACKENDS ? CHILD_BACKEND : seat % 2 ? CHILD_WORKER : CHILD_MEMSRV;
+	return child_is_backend(kind) ? slot : 2 * slot + kind;
 }
 
 static inline uint32_t spawner_slot_at(enum spawn_family family, uint32_t seat)
@@ -90,7 +86,7 @@ static inline uint32_t spawner_slot_at(enum spawn_family family, uint32_t seat)
 
 static inline bool spawner_makes(enum spawn_family family, uint32_t kind, uint32_t slot)
 {
-	return kind < CHILD_KINDS && (kind == CHILD_BACKEND) == (family == SPAWN_BACKENDS) &&
+	return kind < CHILD_KINDS && child_is_backend((enum child_kind)kind) == (family == SPAWN_BACKENDS) &&
 	       slot < spawn_slots((enum child_kind)kind);
 }
 
@@ -103,14 +99,16 @@ struct spawn_shared {
 	} failure[SPAWN_SEATS]; /* by seat */
 };
 
+#define SPAWN_PRELOADS 2u
+
 struct spawner_self {
 	enum spawn_family family;
 	uint32_t seats; /* in use for this family */
 	enum isolation isolation;
 	int requests, exits;
-	int programs[CHILD_KINDS]; /* -1: not of this family */
-	int preload;               /* back-ends: what their root holds beside /usr (backend/image.c) */
-	int proc;                  /* O_PATH of /proc, -1 without */
+	int programs[CHILD_KINDS];   /* -1: not of this family */
+	int preload[SPAWN_PRELOADS]; /* back-ends: what their root holds beside /usr (roots.c) */
+	int proc;                    /* O_PATH of /proc, -1 without */
 	struct spawn_cgroups cgroups;
 	uid_t uid;
 	gid_t gid;
@@ -120,17 +118,22 @@ struct spawner_self {
 /* setup.c: makes the empty root, gives rights away, puts the filter on. Fills isolation, proc and text. */
 int spawner_confine(struct spawner_self *s, char *text, size_t len, struct err *e);
 
-/* roots.c: a copy of /usr; what else belongs into the root of back-ends, which is made read-only. */
-int spawner_take_usr(struct err *e);
-int spawner_fill_root(int root, int usr, int preload, struct err *e);
+/* roots.c: copies of /usr and /proc; what else belongs into the root of back-ends, which is made read-only. proc may be -1. */
+struct root_parts {
+	int usr, proc;
+};
+int spawner_take_parts(bool with_proc, struct root_parts *ret, struct err *e);
+int spawner_fill_root(int root, const struct root_parts *parts, const int *preload, struct err *e);
 
 /* child.c: in the new process; never returns. number: of this request, for shared->mapped. */
-_Noreturn void spawner_child(const struct spawner_self *s, enum child_kind kind, uint32_t slot, int channel, uint32_t number);
+_Noreturn void spawner_child(const struct spawner_self *s, const struct spawn_request *q, int channel, uint32_t number);
 /* In the spawner, after clone, for ISOLATION_FULL: writes the maps and lets the child go on. */
-int spawner_map_child(const struct spawner_self *s, pid_t pid, enum child_kind kind, uint32_t slot, uint32_t number);
+int spawner_map_child(const struct spawner_self *s, pid_t pid, const struct spawn_request *q, uint32_t number);
 
 static inline uint32_t spawner_child_id(enum child_kind kind, uint32_t slot)
 {
+	if (kind == CHILD_BACKEND_FS)
+		return 0; /* in a user namespace where that is its owner */
 	return (kind == CHILD_BACKEND ? SPAWN_BACKEND_UID_BASE : SPAWN_UID_BASE) + spawner_seat(kind, slot);
 }
 

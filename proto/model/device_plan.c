@@ -113,7 +113,7 @@ static int check_one(const struct device_plan *d, const struct mem_plan *plan, s
 		return err_set(e, -EINVAL, "a device has no id, or a text without an end");
 	if (d->virtio_id == 0 || d->virtio_id > 63 || d->pci_segment >= plan->n_segments)
 		return err_set(e, -EINVAL, "device %s: type %u on segment %u", d->id, d->virtio_id, d->pci_segment);
-	if (d->own && d->kind != DEVICE_DISK)
+	if (d->own && d->kind != DEVICE_DISK && d->kind != DEVICE_FS)
 		return err_set(e, -EINVAL, "device %s: no back-end of ours is for that", d->id);
 	if (d->n_queues == 0 || d->n_queues > DEVICE_QUEUES_MAX || (d->kind == DEVICE_NET && d->n_queues % 2))
 		return err_set(e, -EINVAL, "device %s: %u queues", d->id, d->n_queues);

@@ -18,7 +18,7 @@ struct device_plan {
 	uint16_t queue_size[DEVICE_QUEUES_MAX];
 	uint64_t zones; /* bit by zone of the plan: what its back-end gets */
 	bool narrowed;  /* not all memory: the guest must keep its buffers there */
-	bool own;       /* its back-end is the qemu-storage-daemon that the broker starts */
+	bool own;       /* its back-end is one that the broker starts: qemu-storage-daemon, virtiofsd */
 	bool has_mac;
 	uint8_t mac[6];
 	uint16_t mtu; /* 0: not given */

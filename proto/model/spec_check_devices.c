@@ -101,6 +101,17 @@ static void check_fs(struct check *c, const struct device *v)
 		FAIL(c, v->option, v->text.s, "add tag=NAME", "a file system needs the tag that the guest mounts it by");
 	else if (strlen(v->d->tag) > 36)
 		FAIL(c, v->option, v->text.s, "shorten it", "the tag has %zu bytes, virtio-fs takes 36", strlen(v->d->tag));
+	if (v->d->path && v->d->socket)
+		FAIL(c, v->option, v->text.s, "leave path out, or socket",
+		     "it is either a directory that is served here or what a running back-end serves");
+	if (v->d->path)
+		check_path(c, v->option, v->text.s, v->d->path);
+	if (v->d->path && v->d->num_queues > 1)
+		FAIL(c, v->option, v->text.s, "leave num_queues out",
+		     "virtiofsd, which serves path=, has one queue for requests");
+	if (!v->d->path && v->d->readonly != TRI_UNSET)
+		FAIL(c, v->option, v->text.s, "leave readonly out, and tell the back-end",
+		     "a running back-end decides that itself");
 }
 
 static bool is_granted(const struct device_spec *d, const struct zone_spec *z)
@@ -190,7 +201,7 @@ static void describe(struct device *v)
 void check_devices(struct check *c)
 {
 	uint32_t segments = c->s->has_segments ? c->s->num_pci_segments : 1;
-	bool all_granted_seen = false;
+	bool all_granted_seen = false, shares;
 	struct txt t;
 
 	for (size_t i = 0; i < c->n_devices; i++) {
@@ -211,8 +222,10 @@ void check_devices(struct check *c)
 		check_tri(c, v.option, d->id, "direct", d->direct);
 		check_tri(c, v.option, d->id, "discard", d->discard);
 		if (v.vhost_user && (!d->socket || !*d->socket))
-			FAIL(c, v.option, v.text.s, "add socket=PATH", "a vhost-user device needs the socket of its back-end");
-		if (!v.vhost_user && d->socket)
+			FAIL(c, v.option, v.text.s, d->kind == DEVICE_FS ? "add path=DIR, or socket=PATH" : "add socket=PATH",
+			     d->kind == DEVICE_FS ? "a file system needs a directory, or the socket of a back-end"
+						  : "a vhost-user device needs the socket of its back-end");
+		if (!v.vhost_user && d->socket && d->kind != DEVICE_FS)
 			FAIL(c, v.option, v.text.s, "add vhost_user=on, or leave socket out",
 			     "only a vhost-user device has a socket");
 		if (d->socket)
@@ -237,9 +250,10 @@ void check_devices(struct check *c)
 			     "name a segment that exists, or raise --platform num_pci_segments",
 			     "there is no PCI segment %u; the VM has %u (from 0)", d->pci_segment, segments);
 		check_zones(c, &v);
+		shares = v.vhost_user || d->kind == DEVICE_FS;
 		/* Said once for all devices that get everything. */
-		if (v.vhost_user && (d->n_zones || !all_granted_seen))
+		if (shares && (d->n_zones || !all_granted_seen))
 			check_shared_memory(c, &v);
-		all_granted_seen |= v.vhost_user && d->n_zones == 0;
+		all_granted_seen |= shares && d->n_zones == 0;
 	}
 }

@@ -67,7 +67,7 @@ static bool private_disk(const struct vm_spec *s, struct txt *t)
 	for (size_t i = 0; i < s->n_devices && i < LIM_DEVICES; i++) {
 		const struct device_spec *d = &s->devices[i];
 
-		if (!device_spec_own_backend(d))
+		if (d->kind != DEVICE_DISK || !device_spec_own_backend(d))
 			continue;
 		txt_set(t, "path=%s", shown(d->path));
 		if (s->n_zones == 0 && !mem_opts_shared(&s->memory.o))

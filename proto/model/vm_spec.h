@@ -151,7 +151,7 @@ enum image_type {
 struct device_spec {
 	enum device_kind kind;
 	const char *id;
-	const char *path;   /* disk image; the file travels as an fd */
+	const char *path;   /* disk image, or directory of a file system; travels as an fd */
 	const char *socket; /* vhost-user socket */
 	const char *tag;    /* fs */
 	const char *mac;    /* net */
@@ -182,13 +182,13 @@ struct balloon_spec {
 /* The back-end is somebody else's process. */
 static inline bool device_spec_vhost_user(const struct device_spec *d)
 {
-	return d->kind == DEVICE_FS || d->kind == DEVICE_VHOST_USER || d->vhost_user == TRI_ON;
+	return (d->kind == DEVICE_FS && !d->path) || d->kind == DEVICE_VHOST_USER || d->vhost_user == TRI_ON;
 }
 
 /* The back-end is a process that the broker starts. */
 static inline bool device_spec_own_backend(const struct device_spec *d)
 {
-	return d->kind == DEVICE_DISK && !device_spec_vhost_user(d);
+	return (d->kind == DEVICE_DISK || d->kind == DEVICE_FS) && !device_spec_vhost_user(d);
 }
 
 static inline bool device_spec_backend(const struct device_spec *d)

@@ -17,6 +17,7 @@ PROGRAMS = {
     'bulkhead-worker': 'vmm-worker/bulkhead-worker',
     'bulkhead-backend-test': 'backend-test/bulkhead-backend-test',
     'bulkhead-backend': 'backend/bulkhead-backend',
+    'bulkhead-backend-fs': 'backend/bulkhead-backend-fs',
 }
 
 

@@ -57,7 +57,7 @@ static void spawn(struct state *s, enum child_kind kind, uint32_t slot)
 	struct err e = {0};
 	struct child made;
 
-	if (spawner_spawn(&s->spawner, kind, slot, 0, &made, &e) < 0) {
+	if (spawner_spawn(&s->spawner, kind, slot, NULL, &made, &e) < 0) {
 		printf("error %s\n", e.text);
 		return;
 	}

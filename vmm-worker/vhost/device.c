@@ -251,8 +251,12 @@ static void start(struct vhost_dev *d)
 		return;
 	}
 	d->changed.there = false;
-	if (d->plan->kind != DEVICE_NET && !d->fresh && !d->bases && !(d->front.protocol & UINT64_C(1) << VU_PF_INFLIGHT_SHMFD) &&
-	    order_matters(d))
+	if (d->plan->kind == DEVICE_FS && !d->fresh && !d->bases)
+		tell(d, true,
+		     "connected; what the guest had mounted is lost with the back-end before: it has to unmount it, and mount it "
+		     "anew");
+	else if (d->plan->kind != DEVICE_NET && !d->fresh && !d->bases &&
+		 !(d->front.protocol & UINT64_C(1) << VU_PF_INFLIGHT_SHMFD) && order_matters(d))
 		tell(d, true,
 		     "connected; it keeps no record of requests in flight, and there were several: some may be lost or done "
 		     "twice");
