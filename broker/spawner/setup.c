@@ -58,7 +58,8 @@ static int enter_userns(const struct spawner_self *s)
 	return r;
 }
 
-/* A file system with nothing in it, or, for back-ends, with places for what roots.c puts there. */
+/* A file system with nothing in it, or, for back-ends, with places for what roots.c puts there: as its owner, who may have no
+ * right to pass over modes. It is made read-only later. */
 static int new_fs(enum spawn_family family, struct err *e)
 {
 	bool empty = family == SPAWN_VMS;
@@ -67,7 +68,7 @@ static int new_fs(enum spawn_family family, struct err *e)
 
 	if (fs < 0)
 		return err_sys(e, -errno, "fsopen tmpfs");
-	if (syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "mode", "0555", 0) < 0 ||
+	if (syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "mode", empty ? "0555" : "0755", 0) < 0 ||
 	    syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "size", empty ? "4k" : "1m", 0) < 0 ||
 	    syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "nr_inodes", empty ? "1" : "8", 0) < 0 ||
 	    syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
