@@ -58,6 +58,8 @@ int listen_at(const char *path, mode_t mode, gid_t group, struct err *e)
 	umask(before);
 	if (r == -EADDRINUSE)
 		return err_set(e, r, "--socket %s: another broker was faster; stop it first, or name another path", path);
+	if (r == -ENOENT)
+		return err_set(e, r, "--socket %s: its directory is not there; make it first, or name another path", path);
 	if (r < 0)
 		return err_sys(e, r, "--socket %s", path);
 	if ((group != LISTEN_GROUP_NONE && chown(path, (uid_t)-1, group) < 0) || chmod(path, mode) < 0 || listen(fd, 64) < 0) {

@@ -222,7 +222,7 @@ static int resize(int argc, char **argv, bool of_zone)
 	path = ctl_socket_path(a.socket);
 	rc = ctl_connect(path, &c, &e);
 	if (rc < 0)
-		return no_broker(&s, path, rc, &e);
+		return no_broker(&s, rc, &e);
 	r.vm = a.vm;
 	r.zone = a.zone;
 	r.size = a.size;

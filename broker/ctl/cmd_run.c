@@ -221,7 +221,7 @@ static int connect_broker(const struct run_args *a, bool run, struct ctl_conn *c
 			return -1;
 		/* A socket that was named must be there; the default one need not. */
 		if (!run || a->socket || (env && *env))
-			return no_broker(&a->say, path, rc, &e);
+			return no_broker(&a->say, rc, &e);
 	}
 	rc = ctl_connect_private(c, wants_backends(a->vm.spec), &e);
 	if (rc < 0)

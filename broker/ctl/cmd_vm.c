@@ -88,27 +88,24 @@ static int parse(int argc, char **argv, bool wants_vm, bool stop, struct vm_args
 	return -1;
 }
 
-int no_broker(const struct say *s, const char *path, int code, const struct err *e)
+int no_broker(const struct say *s, int code, const struct err *e)
 {
 	bool nobody = code == -ENOENT || code == -ECONNREFUSED;
 	const char *hint = "";
-	char text[ERR_TEXT_MAX + 2 * LIM_PATH];
+	char text[2 * ERR_TEXT_MAX];
 
 	/* `run` comes here only with a socket that was named. */
 	if (nobody && s->guest_has_stdout)
 		hint = "\nNo broker listens there. Start one, or name none (--socket, BULKHEAD_SOCKET): with --private, or where "
 		       "there "
 		       "is none, run starts one of its own.";
+	else if (nobody)
+		hint = "\nNo broker listens there. Start one ('systemctl start bulkhead.socket'; bulkhead-broker(8) tells how by "
+		       "hand), or "
+		       "use 'bulkhead run', which needs none.";
 	else if (code == -EACCES)
 		hint = "\nIts socket is open to root and to the group that the operator chose: ask to be added to it.";
-	if (nobody && !s->guest_has_stdout)
-		snprintf(
-		    text, sizeof(text),
-		    "%s\nNo broker listens there. Start one ('systemctl start bulkhead.socket', or 'bulkhead-broker --socket "
-		    "%s'), or use 'bulkhead run', which needs none.",
-		    e->text, path);
-	else
-		snprintf(text, sizeof(text), "%s%s", e->text, hint);
+	snprintf(text, sizeof(text), "%s%s", e->text, hint);
 	say_failure(s, NULL, text);
 	return EXIT_NO_BROKER;
 }
@@ -147,7 +144,7 @@ static int request(const char *verb, const struct vm_args *a, enum ctl_op op, co
 	struct err e = {0};
 	int rc = ctl_connect(path, c, &e);
 
-	return rc < 0 ? no_broker(&(struct say){verb, a->json, false}, path, rc, &e) : ask(verb, a, op, fd, c, ret_reply);
+	return rc < 0 ? no_broker(&(struct say){verb, a->json, false}, rc, &e) : ask(verb, a, op, fd, c, ret_reply);
 }
 
 /* What most verbs begin with: the command line, the connection, the one request. -1: *ret_reply is a success. */

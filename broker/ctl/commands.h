@@ -33,4 +33,4 @@ void command_help(const char *verb, const char *flags);
 struct err;
 struct say;
 /* Says why there is no connection and what to do about it; returns the exit code. */
-int no_broker(const struct say *s, const char *path, int code, const struct err *e);
+int no_broker(const struct say *s, int code, const struct err *e);

@@ -1,5 +1,6 @@
 """The installed programs as a user drives them, and an inventory of what a test may have left behind. TAP on standard output."""
 
+import collections
 import contextlib
 import errno
 import glob
@@ -162,6 +163,10 @@ class Inventory:
 
     def differences(self):
         now = self.look()
+        # A connection of a command that has just ended may go only after the first look: sockets that are fewer are none that is left.
+        gone = collections.Counter(self.before['sockets']) - collections.Counter(now['sockets'])
+        if not collections.Counter(now['sockets']) - collections.Counter(self.before['sockets']) and gone:
+            self.before['sockets'] = now['sockets']
         return ['%s: was %s, is %s' % (k, self.before[k], now[k]) for k in now if now[k] != self.before[k]]
 
     def same(self, patience=20):
