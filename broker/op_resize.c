@@ -64,8 +64,10 @@ int op_resize(struct client *c, struct vm *vm, struct ctl_request *q, struct cha
 		return 0;
 	}
 	g = &vm->grown[d.index];
-	/* What it has not reached yet it is asked for again, and may try at once. */
-	if (d.action == RESIZE_NOTHING && now.method == HOTPLUG_VIRTIO_MEM && g->plugged != g->wanted)
+	/* What it has not reached yet it is asked for again, and may try at once. Of DIMMs that is those asked back: one that is being
+	 * added would begin anew. */
+	if (d.action == RESIZE_NOTHING &&
+	    (now.method == HOTPLUG_VIRTIO_MEM ? g->plugged != g->wanted : g->plugged > g->wanted))
 		d = (struct resize_decision){.action = RESIZE_VIRTIO_MEM, .index = d.index, .plugged = g->wanted};
 	if (d.action != RESIZE_NOTHING) {
 		r = grow_ask(vm, d.index, d.plugged, e);

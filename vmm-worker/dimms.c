@@ -13,7 +13,8 @@ void dimms_ask(struct machine *m, uint64_t bytes)
 	struct dimms *d = &m->dimms;
 	uint64_t blocks = bytes / d->block, all = m->gm.hot[WINDOW].blocks.n;
 
-	if (!dimms_request(d, blocks < all ? blocks : all)) {
+	d->refused = !dimms_request(d, blocks < all ? blocks : all);
+	if (d->refused) {
 		snprintf(m->hotplug.refused[WINDOW], sizeof(m->hotplug.refused[WINDOW]),
 			 "memory slots go as a whole, newest first, and no slot ends at this size");
 		return;
@@ -101,12 +102,14 @@ bool dimms_news(struct machine *m, struct hotplug_news *ret)
 
 	d->changed = false;
 	if (found) {
-		bool over = !dimms_pending(d) && dimms_given(d) >= d->wanted;
+		/* What was not begun is over, whatever the guest owes an answer to from before. */
+		bool over = d->refused || (!dimms_pending(d) && dimms_given(d) >= d->wanted);
 
 		if (over) {
 			if (!*text || d->own_ejects)
 				dimms_explain(d, text, sizeof(m->hotplug.refused[WINDOW]));
 			d->wanted = dimms_given(d);
+			d->refused = false;
 		}
 		*ret = (struct hotplug_news){.zone = m->gm.hot[WINDOW].zone,
 					     .request = m->hotplug.request[WINDOW],

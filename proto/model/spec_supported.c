@@ -131,7 +131,9 @@ static const struct {
 	const char *what;
 	const char *remedy;
 } gaps[] = {
-    {"--memory-zone", file_hotplug, "hotplug of a zone that is a file's", "leave file or hotplug_size out"},
+    {"--memory-zone", file_hotplug,
+     "hotplug of a zone that is a file's (unplugging gives memory back by punching holes, and the file is its owner's)",
+     "leave file or hotplug_size out; a zone without a file can grow beside it"},
     {"--memory-zone", many_hotplug, "hotplug of more than 16 zones",
      "leave hotplug_size out where all memory can be given at boot"},
     {"--memory-zone", no_boot_memory, "starting a guest without any memory", "give at least one zone a size"},

@@ -322,6 +322,11 @@ static const char *cmd_events(void)
 	return NULL;
 }
 
+static const char *cmd_slots(void)
+{
+	return n_args ? dimm_serve(arg[0]) : dimm_print();
+}
+
 static const char *cmd_balloon(void)
 {
 	return balloon_print();
@@ -403,6 +408,7 @@ static const struct {
     {"dverify", "SECTOR COUNT PATTERN", 3, cmd_dverify},
     {"dflush", "", 0, cmd_dflush},
     {"drun", "op= depth= size= requests= seconds= queues= irq= blocks= from= last=", 0, cmd_drun, true},
+    {"slots", "[HOW]: list memory slots, or answer all events: 1 take, 2 refuse, 4 eject, 8 keep", 0, cmd_slots},
     {"balloon", "", 0, cmd_balloon},
     {"inflate", "GPA LEN [PAGES AT ONCE]", 2, cmd_inflate},
     {"deflate", "GPA LEN [PAGES AT ONCE]", 2, cmd_deflate},

@@ -195,6 +195,10 @@ const char *disk_verify(uint64_t sector, uint64_t count, uint64_t pattern);
 const char *disk_dma(uint64_t addr, uint64_t ms);
 const char *disk_flush(void);
 const char *disk_run(const char *words); /* NAME=VALUE ... */
+/* dimm.c; NULL or what is wrong */
+enum { DIMM_TAKE = 1, DIMM_REFUSE = 2, DIMM_EJECT = 4, DIMM_KEEP = 8 }; /* none of a pair: no answer */
+const char *dimm_print(void);
+const char *dimm_serve(uint64_t how);
 /* virtio_balloon.c; NULL or what is wrong */
 const char *balloon_print(void);
 const char *balloon_pages(bool inflate, uint64_t addr, uint64_t len, uint64_t at_once);

@@ -5,6 +5,7 @@
 #define TYPE_BALLOON 5u
 #define QUEUE        16u
 #define PFNS         1024u
+#define OOM          (UINT64_C(1) << 2)
 #define REPORTING    (UINT64_C(1) << 5)
 #define CONFIG       0u /* num_pages, and actual behind it */
 
@@ -34,7 +35,7 @@ static struct {
 
 static const char *start(void)
 {
-	const char *err = vpci_negotiate(&b.pci, REPORTING, &b.features);
+	const char *err = vpci_negotiate(&b.pci, OOM | REPORTING, &b.features);
 
 	if (!b.list)
 		b.list = mem_page();

@@ -6,114 +6,13 @@ has afterwards. The probe guest does by hand what a guest's ACPI would do, and w
 import contextlib
 import json
 import os
-import re
 import signal
-import subprocess
 
-from vmlib import CLI, LAB, Broker, Console, HugePool, Inventory, MiB, Tap, pages_kb, private, until
+from probe_dimms import BOOT, ENABLED, INSERTED, NODE, REMOVE, SELECT, SLOTS, STATUS, WINDOW, Guest
+from vmlib import LAB, Broker, Console, HugePool, Inventory, MiB, Tap, until
 
 t = Tap()
 before = Inventory()
-PORT, MEMORY_EVENT = 0xa00, 2
-SELECT, BASE, LENGTH, OST_EVENT, OST_STATUS, NODE, STATUS, NEXT = 0, 0, 8, 4, 8, 0x10, 0x14, 0x18
-ENABLED, INSERTED, REMOVE, EJECT = 1, 2, 4, 8
-BOOT, WINDOW = 64, 1024
-SLOTS = 8
-
-
-class Guest(Console):
-    """A probe guest on this memory, running."""
-
-    def __init__(self, b, name, memory, window=WINDOW):
-        b('create', '--name', name, '--cpus', 'boot=2', '--memory', 'size=%dM,hotplug_size=%dM%s' % (BOOT, window, memory),
-          '--cmdline', 'quiet noecho speed=off', check=0)
-        super().__init__('console', name, '--socket', b.socket)
-        self.b, self.name = b, name
-        b('boot', name, check=0)
-        self.ready()
-
-    def command(self, text):
-        self.send(text + '\n')
-        return self.expect('= ')[:-2] + '\n' + self.expect('\n')
-
-    def number(self, command):
-        return int(re.findall(r'0x([0-9a-f]+)', self.command(command))[-1], 16)
-
-    def get(self, port, size):
-        return self.number('in %d %d' % (port, size))
-
-    def reg(self, register, size=4):
-        return self.get(PORT + register, size)
-
-    def write(self, register, value, size=4):
-        self.command('out %d %d %d' % (PORT + register, value, size))
-
-    def status(self, slot):
-        self.write(SELECT, slot)
-        return self.reg(STATUS, 1)
-
-    def where(self, slot):
-        self.write(SELECT, slot)
-        return self.reg(BASE) | self.reg(BASE + 4) << 32, self.reg(LENGTH) | self.reg(LENGTH + 4) << 32
-
-    def ost(self, slot, event, status):
-        self.write(SELECT, slot)
-        self.write(OST_EVENT, event)
-        self.write(OST_STATUS, status)
-
-    def eject(self, slot):
-        self.write(SELECT, slot)
-        self.write(STATUS, EJECT, 1)
-
-    def events(self):
-        """What the event device says, and then the slots: as _EVT does it."""
-        found = []
-        until(lambda: self.number('events') & MEMORY_EVENT, 'an event')
-        while True:
-            slot = self.reg(NEXT)
-            if slot >= SLOTS:
-                return found
-            s = self.reg(STATUS, 1)
-            self.write(STATUS, s & (INSERTED | REMOVE), 1)
-            found.append((slot, s))
-
-    def peek(self, at):
-        return self.number('peek %d' % at)
-
-    def zone(self):
-        return self.b.info(self.name)['zones'][0]
-
-    def sizes(self):
-        z = self.zone()
-        return z['requested_bytes'] // MiB, z['plugged_bytes'] // MiB, z['memory_slots_in_use']
-
-    def resize(self, more, *args):
-        return self.b('resize', self.name, '--memory', '%dM' % (BOOT + more), *args)
-
-    def asks(self, more):
-        """A resize that waits; whoever answers for the guest does it meanwhile."""
-        return subprocess.Popen([CLI, 'resize', self.name, '--memory', '%dM' % (BOOT + more), '--json', '--timeout', '120', '--socket', self.b.socket],
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.kill()
-        self.b('stop', self.name)
-        self.b('delete', self.name, check=0)
-
-    def window_kb(self):
-        """KiB that the host has given for the window: the worker's mapping of it, or what the object has beside boot memory."""
-        i = self.b.info(self.name)
-        if not i['memsrv_pid']:
-            return pages_kb(i['worker_pid'], private(i['worker_pid'], WINDOW * MiB))
-        pid = i['memsrv_pid']
-        for n in os.listdir('/proc/%d/fd' % pid):
-            st = os.stat('/proc/%d/fd/%s' % (pid, n))
-            if st.st_size == (BOOT + WINDOW) * MiB and 'memfd' in os.readlink('/proc/%d/fd/%s' % (pid, n)):
-                return st.st_blocks // 2 - BOOT * 1024
-        raise ValueError('no such object')
 
 
 def answer(p):

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # timeout: 600
-"""A thousand resizes in a row, followed or not, with the command or memsrv killed in between: afterwards what the broker says is what the kernel
+"""A thousand resizes in a row by virtio-mem, followed or not, with the command or memsrv killed in between: afterwards what the broker says is what the kernel
 counts, and no page stays promised."""
 
 import os
@@ -14,12 +14,12 @@ from vmlib import CLI, LAB, Broker, Console, HugePool, Inventory, MiB, Tap, unti
 
 t = Tap()
 before = Inventory()
-ROUNDS = 60 if LAB else 1000
-SEED = int(os.environ.get('SEED', random.randrange(1 << 30)))
+ROUNDS = int(os.environ.get('TEST_ROUNDS', 60 if LAB else 1000))
+SEED = int(os.environ.get('TEST_SEED', random.randrange(1 << 30)))
 rnd = random.Random(SEED)
 PAGES = 128  # huge pages of 2 MiB for the guest
 ZONES = {'anon': 512, 'shared': 512, 'huge': 2 * PAGES}
-print('# SEED=%d' % SEED, flush=True)
+print('# TEST_SEED=%d TEST_ROUNDS=%d' % (SEED, ROUNDS), flush=True)
 
 
 def command(c, text):

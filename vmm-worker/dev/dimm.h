@@ -36,6 +36,7 @@ struct dimms {
 	bool looked;          /* the guest has used the registers: from now on it must be told, it will not find out */
 	bool notify;          /* the main thread should look again; whoever tells it clears this */
 	bool changed;         /* something to tell the broker */
+	bool refused;         /* the last request was not begun, which the broker has not been told */
 	uint64_t own_ejects;  /* blocks that the guest gave back unasked since the last request */
 	uint64_t nonsense;    /* accesses that mean nothing: counted, and without effect */
 	uint64_t ost_reports; /* all calls of _OST */

@@ -1,0 +1,79 @@
+"""The probe guest's virtio-mem and balloon commands, and what the host has given for a zone: for tests of memory that grows and shrinks."""
+
+import os
+import re
+
+from vmlib import Console, pages_kb, private, until
+
+
+class Guest(Console):
+    """A probe guest with these options, running."""
+
+    def __init__(self, b, name, *args, words=''):
+        b('create', '--name', name, '--cmdline', 'quiet noecho speed=off verify=off ' + words, *args, check=0)
+        self.b, self.name = b, name
+        self.boot()
+
+    def boot(self):
+        """For the first time, or again after it was stopped."""
+        self.b('boot', self.name, check=0)
+        super().__init__('console', self.name, '--socket', self.b.socket)  # says what was said before, too
+        self.ready()
+
+    def ask(self, text):
+        self.send(text + '\n')
+        return self.expect('= ')[:-2] + '\n' + self.expect('\n')
+
+    def do(self, text):
+        got = self.ask(text)
+        if not got.endswith('ok\n'):
+            raise ValueError('%s: %s' % (text, got))
+        return got
+
+    def peek(self, at):
+        return int(re.search(r'0x([0-9a-f]{16})', self.do('peek %d' % at))[1], 16)
+
+    def windows(self):
+        """(address, plugged, requested) of each virtio-mem device"""
+        return [tuple(int(x, 0) for x in m) for m in re.findall(r'at (\S+) region \S+ usable \S+ plugged (\S+) requested (\S+) status', self.do('vmem'))]
+
+    def again(self):
+        """Resets itself."""
+        self.buf = ''
+        self.send('reset\n')
+        self.expect('TAP version')
+        self.ready()
+
+    def zone(self, zone):
+        return [z for z in self.b.info(self.name)['zones'] if z['id'] == zone][0]
+
+    def sizes(self, zone):
+        z = self.zone(zone)
+        return z['requested_bytes'], z['plugged_bytes']
+
+    def follow(self, device, zone):
+        """Goes to the size that is asked for, and until the broker has heard of it."""
+        self.do('follow %d' % device)
+        until(lambda: len(set(self.sizes(zone))) == 1, 'the broker hears')
+
+    def anon_kb(self, size):
+        """KiB in the worker's only mapping of that size."""
+        pid = self.b.info(self.name)['worker_pid']
+        return pages_kb(pid, private(pid, size))
+
+    def object_kb(self, length):
+        """KiB of memsrv's object of that length."""
+        pid = self.b.info(self.name)['memsrv_pid']
+        for n in os.listdir('/proc/%d/fd' % pid):
+            st = os.stat('/proc/%d/fd/%s' % (pid, n))
+            if st.st_size == length and 'memfd' in os.readlink('/proc/%d/fd/%s' % (pid, n)):
+                return st.st_blocks // 2
+        raise ValueError('no object of %d' % length)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.kill()
+        self.b('stop', self.name)
+        self.b('delete', self.name, check=0)
