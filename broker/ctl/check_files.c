@@ -104,6 +104,18 @@ static void check_image(const char *option, const char *path, enum fd_role role,
 		keep(f, &w, &fd, ds);
 }
 
+/* What the guest writes gets its blocks when it is written; a file system that has none then ends the VM, or worse. 0: enough. */
+static uint64_t blocks_missing(const struct zone_spec *z, const struct stat *st, const struct statfs *fs, uint64_t *ret_free)
+{
+	uint64_t has = (uint64_t)st->st_blocks * 512, wants = z->o.size > has ? z->o.size - has : 0;
+
+	/* A file system without blocks has no limit. */
+	if (z->o.shared != TRI_ON || z->o.reserve == TRI_OFF || fs->f_blocks == 0 || fs->f_bsize <= 0 ||
+	    !mul_u64(fs->f_bavail, (uint64_t)fs->f_bsize, ret_free))
+		return 0;
+	return wants > *ret_free ? wants : 0;
+}
+
 static void check_zone_file(const struct zone_spec *z, uint16_t index, struct opened_files *f, struct diags *ds)
 {
 	struct wanted w = {
@@ -114,6 +126,7 @@ static void check_zone_file(const struct zone_spec *z, uint16_t index, struct op
 	    .flags = z->o.shared == TRI_ON ? O_RDWR : O_RDONLY,
 	};
 	int fd CLEANUP(fd_cleanup) = -1;
+	uint64_t missing, left = 0;
 	struct statfs fs;
 	struct stat st;
 
@@ -129,7 +142,18 @@ static void check_zone_file(const struct zone_spec *z, uint16_t index, struct op
 			 size_text((uint64_t)st.st_size).s, size_text(z->o.size).s);
 		return;
 	}
-	if (fstatfs(fd, &fs) == 0 && fs.f_type == HUGETLBFS_MAGIC && fs.f_bsize > 0 && z->o.size % (uint64_t)fs.f_bsize != 0) {
+	if (fstatfs(fd, &fs) < 0) {
+		diag_add(ds, DIAG_ERROR, w.option, w.text.s, "a file that can be asked", "its file system: %s", strerror(errno));
+		return;
+	}
+	missing = blocks_missing(z, &st, &fs, &left);
+	if (missing) {
+		diag_add(ds, DIAG_ERROR, w.option, w.text.s,
+			 "room there, or reserve=off: then the VM ends or stands still where a block is missing",
+			 "the file has holes of %s, and its file system has %s left", size_text(missing).s, size_text(left).s);
+		return;
+	}
+	if (fs.f_type == HUGETLBFS_MAGIC && fs.f_bsize > 0 && z->o.size % (uint64_t)fs.f_bsize != 0) {
 		diag_add(ds, DIAG_ERROR, w.option, w.text.s, "a multiple of the huge page size of that mount",
 			 "the file lies on a hugetlbfs mount with pages of %s, the zone has %s",
 			 size_text((uint64_t)fs.f_bsize).s, size_text(z->o.size).s);

@@ -203,6 +203,10 @@ def full_disk(b):
         with open(ram, 'wb') as f:
             f.truncate(32 << 20)
         args = ['--memory', 'size=0', '--memory-zone', 'id=low,size=64M', 'id=file,size=32M,shared=on,file=' + ram]
+        for p in (cli('plan', *args), b('create', *args)):
+            t.ok(p.returncode == 2 and 'holes of 32M' in p.stderr and '6M left' in p.stderr and 'reserve=off' in p.stderr,
+                 'a zone\'s file with more holes than its disk has room: refused', '%d %s' % (p.returncode, p.stderr))
+        args[-1] += ',reserve=off'
         c = Console('run', '--name', 'poor', '--socket', b.socket, '--cmdline', 'verify=off speed=off', *args)
         c.ready()
         c.send('fill 0x4000000 0x2000000 1\n')
