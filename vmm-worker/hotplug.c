@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #define MEMSRV_MS 20000  /* 1 GiB of huge pages on a slow host; then memsrv is as good as dead */
 #define NEWS_MS   50u    /* between two messages to the broker, */
@@ -15,6 +16,9 @@
 #define TELL_MS   60000u /* for back-ends to follow a change: more than the end of a ring's requests may take */
 #define STILL_MS  1000u  /* that a guest stands still for requests of its disks at most, before it goes on for as long */
 #define LOOK_MS   1      /* how often they are looked at meanwhile */
+#define BURST     16u    /* requests that are done one after the other before the rest of the machine has its turn */
+#define NEXT_US   50u    /* that the next request of a guest on its way is looked for, before poll sleeps */
+#define PAUSES    16u    /* between two looks: a vCPU may want the lock */
 
 void hotplug_init(struct machine *m, int plug_fd)
 {
@@ -354,22 +358,76 @@ static bool go_on(struct machine *m, const struct hotplug_pause *pause, uint64_t
 	return true;
 }
 
-int hotplug_work(struct machine *m, const struct hotplug_pause *pause, uint64_t now)
+static uint64_t now_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+static bool any_request(struct machine *m, bool on_its_way)
+{
+	bool there = false;
+
+	pthread_mutex_lock(&m->dev_lock);
+	for (size_t i = 0; i < m->hotplug.n && !there; i++) {
+		const struct mem_blocks *b = &m->gm.hot[i].blocks;
+
+		there = on_its_way ? b->n_plugged != b->wanted : virtio_mem_look(&m->virtio.dev[m->virtio.first_mem + i]);
+	}
+	pthread_mutex_unlock(&m->dev_lock);
+	return there;
+}
+
+/* A driver on its way asks again as soon as it has its answer. To sleep until then, and to be woken, takes longer than the
+ * request itself. */
+static bool await_next(struct machine *m)
+{
+	uint64_t until = now_us() + (any_request(m, true) ? NEXT_US : 0);
+
+	for (;;) {
+		if (any_request(m, false))
+			return true;
+		if (now_us() >= until)
+			return false;
+		for (unsigned i = 0; i < PAUSES; i++)
+			__builtin_ia32_pause();
+	}
+}
+
+/* One request of each window. Returns how many were begun. */
+static unsigned turn(struct machine *m, const struct hotplug_pause *pause, uint64_t now, bool *done)
 {
 	struct hotplug *hp = &m->hotplug;
-	struct hotplug_change *c = &hp->change;
-	bool done = go_on(m, pause, now), again = false;
+	unsigned begun = 0;
 
-	for (size_t i = 0; i < hp->n && done && !hp->lost; i++) {
+	*done = go_on(m, pause, now);
+	for (size_t i = 0; i < hp->n && *done && !hp->lost; i++) {
 		struct mem_job job;
 
 		hp->next = (hp->next + 1) % hp->n;
 		if (next_job(m, hp->next, &job)) {
 			begin(m, hp->next, &job, pause, now);
-			again = hp->acpi; /* virtio devices ring for themselves */
+			begun++;
 		}
-		done = go_on(m, pause, now);
+		*done = go_on(m, pause, now);
 	}
+	return begun;
+}
+
+int hotplug_work(struct machine *m, const struct hotplug_pause *pause, uint64_t now)
+{
+	struct hotplug *hp = &m->hotplug;
+	const struct hotplug_change *c = &hp->change;
+	unsigned n = 0, begun;
+	bool done, again = false;
+
+	do {
+		begun = turn(m, pause, now, &done);
+		n += begun;
+		again = begun && done && !hp->lost && (hp->acpi || await_next(m));
+	} while (again && !hp->acpi && n < BURST);
 	if (done)
 		return again ? 0 : -1;
 	return c->still ? LOOK_MS : now < c->turn ? (int)(c->turn - now) : now < c->until ? (int)(c->until - now) : 0;

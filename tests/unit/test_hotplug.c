@@ -24,6 +24,7 @@ static int memsrv;   /* its end */
 static bool patient; /* poll waits, and nothing comes */
 static bool held, drains, made_here, takes_long, loses_slot;
 static unsigned answers, given_up;
+static unsigned more_requests; /* that the guest has ready when it has its answer */
 static uint16_t response;
 
 int poll(struct pollfd *p, nfds_t n, int ms)
@@ -100,6 +101,15 @@ void virtio_mem_request(struct virtio_dev *d, uint64_t blocks)
 {
 	m.gm.hot[0].blocks.wanted = blocks;
 }
+bool virtio_mem_look(struct virtio_dev *d)
+{
+	if (more_requests && !m.hotplug.mem[0].job.there) {
+		more_requests--;
+		m.hotplug.mem[0].job =
+		    (struct mem_job){.there = true, .type = VIRTIO_MEM_REQ_PLUG, .range = {m.gm.hot[0].blocks.n_plugged, 1}};
+	}
+	return m.hotplug.mem[0].job.there;
+}
 struct mem_job dimms_job(struct machine *machine)
 {
 	return (struct mem_job){0};
@@ -146,7 +156,7 @@ static int setup(void **state)
 	m.virtio.n_vhost = 1;
 	patient = held = drains = takes_long = loses_slot = false;
 	made_here = true;
-	answers = given_up = 0;
+	answers = given_up = more_requests = 0;
 	return 0;
 }
 
@@ -231,6 +241,26 @@ static void what_is_not_wanted_any_more_is_not_plugged(void **state)
 	assert_int_equal(m.gm.hot[0].blocks.n_plugged, 3);
 }
 
+/* A guest that asks on and on is served without being waited for, and not so long that nobody else is. */
+static void requests_in_a_row(void **state)
+{
+	unsigned calls = 0;
+
+	m.gm.hot[0].blocks.wanted = BLOCKS;
+	more_requests = BLOCKS - 1;
+	guest_asks(VIRTIO_MEM_REQ_PLUG, 0, 1);
+	for (int ms = 0; ms == 0; calls++) {
+		unsigned before = answers;
+
+		ms = hotplug_work(&m, &stop_all, 1);
+		assert_true(answers - before <= 16);
+		assert_true(ms == 0 || answers == BLOCKS);
+	}
+	assert_int_equal(answers, BLOCKS);
+	assert_int_equal(m.gm.hot[0].blocks.n_plugged, BLOCKS);
+	assert_true(calls <= BLOCKS / 16 + 1);
+}
+
 /* memsrv takes all that is plugged away when its socket closes. */
 static void a_slow_memsrv_costs_no_memory(void **state)
 {
@@ -293,6 +323,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(who_is_held_is_let_go, setup, teardown),
 	    cmocka_unit_test_setup_teardown(nobody_runs_without_a_slot, setup, teardown),
 	    cmocka_unit_test_setup_teardown(what_is_not_wanted_any_more_is_not_plugged, setup, teardown),
+	    cmocka_unit_test_setup_teardown(requests_in_a_row, setup, teardown),
 	    cmocka_unit_test_setup_teardown(a_slow_memsrv_costs_no_memory, setup, teardown),
 	};
 

@@ -3,6 +3,7 @@
 #include "kvm/hotslots.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <linux/kvm.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,6 +27,8 @@ static struct {
 	uint64_t start, len;
 } kvm_slot[FIRST_ID + IDS_MAX];
 static unsigned n_ids, n_calls;
+static unsigned no_memory;  /* how many slots in a row KVM has no memory for, */
+static uint64_t only_below; /* if they are shorter than this */
 static bool quiet;
 static size_t at_window; /* what the change is about */
 static struct mem_range at_range;
@@ -83,6 +86,11 @@ int ioctl(int fd, unsigned long request, ...)
 		take_away(kvm_slot[m->slot].start, kvm_slot[m->slot].len);
 		kvm_slot[m->slot].len = 0;
 		return 0;
+	}
+	if (no_memory && m->memory_size < only_below) {
+		no_memory--;
+		errno = ENOMEM;
+		return -1;
 	}
 	assert_int_equal(kvm_slot[m->slot].len, 0); /* KVM: a slot's size cannot be changed */
 	give(m);
@@ -213,13 +221,39 @@ static void down_by_blocks(void **state)
 	free(hs.slot);
 }
 
+/* KVM is out of memory while a slot is cut: for a moment, then for as long as pieces are asked for. What is left is in slots all
+ * the same; and where there is no memory at all, that is said. */
+static void no_memory_for_a_piece(void **state)
+{
+	(void)state;
+	machine(1, 512, 4000);
+	assert_int_equal(change(0, (struct mem_range){0, 128}, true), 0);
+	only_below = UINT64_MAX;
+	no_memory = 3;
+	assert_int_equal(change(0, (struct mem_range){10, 1}, false), 0);
+	assert_int_equal(no_memory, 0);
+	only_below = 16 * BLOCK;
+	no_memory = UINT_MAX;
+	assert_int_equal(change(0, (struct mem_range){64 + 20, 1}, false), 0);
+	no_memory = 0;
+	assert_int_equal(hs.slot[hs.n - 1].len, (128 - 85) * BLOCK);
+	assert_int_equal(hs.slot[hs.n - 2].len, 20 * BLOCK);
+	assert_int_equal(change(0, (struct mem_range){128, 64}, true), 0);
+	no_memory = UINT_MAX;
+	only_below = UINT64_MAX;
+	assert_int_equal(hot_slots_disturbs(&hs, &gm.hot[0], (struct mem_range){140, 1}, false), true);
+	at_range = (struct mem_range){140, 1};
+	quiet = true;
+	assert_int_equal(hot_slots_remove(&hs, &gm.hot[0], at_range), -ENOTRECOVERABLE);
+	no_memory = 0;
+	free(hs.slot);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(plenty),
-	    cmocka_unit_test(many_windows),
-	    cmocka_unit_test(few),
-	    cmocka_unit_test(down_by_blocks),
+	    cmocka_unit_test(plenty),         cmocka_unit_test(many_windows),          cmocka_unit_test(few),
+	    cmocka_unit_test(down_by_blocks), cmocka_unit_test(no_memory_for_a_piece),
 	};
 
 	return cmocka_run_group_tests_name("hotslots", tests, NULL, NULL);

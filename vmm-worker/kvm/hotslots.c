@@ -6,7 +6,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-#define NEAR 16u /* blocks */
+#define NEAR   16u /* blocks */
+#define INSIST 8u  /* tries */
 
 int hot_slots_init(struct hot_slots *hs, const struct guestmem *gm, int vm_fd, unsigned first_id, unsigned ids, struct err *e)
 {
@@ -172,6 +173,16 @@ bool hot_slots_disturbs(const struct hot_slots *hs, const struct gm_hot *h, stru
 	       (last < hs->n && hs->slot[last].start == end && within_unit(hs, end));
 }
 
+/* For what must succeed: KVM may be out of memory for a moment. No vCPU runs meanwhile, so it is a few times only. */
+static int insist(struct hot_slots *hs, uint64_t start, uint64_t len, uint8_t *host)
+{
+	int r = -ENOMEM;
+
+	for (unsigned i = 0; i < INSIST && r == -ENOMEM; i++)
+		r = insert(hs, start, len, host);
+	return r;
+}
+
 static int join_all(struct hot_slots *hs)
 {
 	for (size_t i = 0; i < hs->n; i++) {
@@ -185,7 +196,7 @@ static int join_all(struct hot_slots *hs)
 			if (take_out(hs, i) < 0)
 				return -ENOTRECOVERABLE;
 		}
-		if (insert(hs, first.start, len, first.host) < 0)
+		if (insist(hs, first.start, len, first.host) < 0)
 			return -ENOTRECOVERABLE;
 	}
 	return 0;
@@ -219,17 +230,24 @@ int hot_slots_add(struct hot_slots *hs, const struct gm_hot *h, struct mem_range
 }
 
 /* What is left of a slot on one side of a cut: near it in single blocks, because the next request is likely to be for a
- * neighbour, and a slot of just that needs no cut; further away in ever larger pieces. Whole where slots are scarce. */
+ * neighbour, and a slot of just that needs no cut; further away in ever larger pieces. Whole where slots are scarce, or where KVM
+ * has no memory for pieces: what is left then needs one slot, which the one that was taken out has made room for. */
 static int put_back(struct hot_slots *hs, const struct gm_hot *h, uint64_t start, uint64_t end, bool cut_above)
 {
 	uint64_t len = h->blocks.block_size;
+	bool whole = false;
 	int r = 0;
 
 	for (unsigned i = 1; start < end && r == 0; i++) {
-		uint64_t n = len < end - start && !scarce(hs) ? len : end - start;
+		uint64_t n = len < end - start && !scarce(hs) && !whole ? len : end - start;
 		uint64_t at = cut_above ? end - n : start;
 
-		r = insert(hs, at, n, h->host + (at - h->at.start.v));
+		r = insist(hs, at, n, h->host + (at - h->at.start.v));
+		if (r == -ENOMEM && !whole) {
+			whole = true;
+			r = 0;
+			continue;
+		}
 		if (cut_above)
 			end -= n;
 		else

@@ -104,11 +104,16 @@ void virtio_mem_finish(struct virtio_dev *d, uint16_t response)
 
 	m->job.there = false;
 	m->changed = true;
-	if (!orphan && virtio_is_live(d) && virtio_pop(d, 0, &c)) {
+	if (!orphan && virtio_is_live(d) && virtio_pop(d, 0, &c))
 		answer(d, &c, response, 0);
-		virtio_done(d, 0);
-	}
-	d->host->kick(d->host->arg);
+	virtio_mem_look(d);
+}
+
+bool virtio_mem_look(struct virtio_dev *d)
+{
+	if (virtio_is_live(d) && d->queue[0].enabled)
+		process(d, 0);
+	return device(d)->job.there;
 }
 
 void virtio_mem_request(struct virtio_dev *d, uint64_t blocks)

@@ -31,3 +31,6 @@ void virtio_mem_request(struct virtio_dev *d, uint64_t blocks);
 
 /* Answers the job with a VIRTIO_MEM_RESP_ and looks for the next one. */
 void virtio_mem_finish(struct virtio_dev *d, uint16_t response);
+
+/* Looks for a request that may have come without anybody having been told yet. true: there is a job. */
+bool virtio_mem_look(struct virtio_dev *d);
