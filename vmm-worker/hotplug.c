@@ -113,6 +113,25 @@ static struct plug_request request(const struct gm_hot *h, struct mem_range r, e
 	};
 }
 
+/* memsrv has not heard of all that went while it was slow, and counts that as made: it is told of all that is not plugged. */
+static int catch_up(struct machine *m, const struct gm_hot *h)
+{
+	const struct mem_blocks *b = &h->blocks;
+	int rc = 0;
+
+	for (uint64_t at = 0, n; rc == 0 && at < b->n; at += n) {
+		n = mem_blocks_run(b, at, b->n - at);
+		if (!mem_blocks_has(b, at)) {
+			struct plug_request drop = request(h, (struct mem_range){at, n}, PLUG_DROP);
+
+			rc = ask_memsrv(&m->hotplug, &drop);
+		}
+	}
+	if (rc == 0)
+		m->hotplug.behind[h - m->gm.hot] = false;
+	return rc;
+}
+
 static int make_pages(struct machine *m, const struct gm_hot *h, struct mem_range r)
 {
 	struct plug_request rq = request(h, r, PLUG_MAKE), drop = request(h, r, PLUG_DROP);
@@ -124,6 +143,8 @@ static int make_pages(struct machine *m, const struct gm_hot *h, struct mem_rang
 	/* It has not heard that they went: it was too slow then. */
 	if (rc == -EEXIST && ask_memsrv(&m->hotplug, &drop) == 0)
 		rc = ask_memsrv(&m->hotplug, &rq);
+	if (rc == -EDQUOT && m->hotplug.behind[h - m->gm.hot] && catch_up(m, h) == 0)
+		rc = ask_memsrv(&m->hotplug, &rq);
 	return rc;
 }
 
@@ -134,7 +155,12 @@ static int drop_pages(struct machine *m, const struct gm_hot *h, struct mem_rang
 	struct plug_request rq = request(h, r, PLUG_DROP);
 	int rc = hot_drop(h, r, !own);
 
-	return own ? rc : rc < 0 ? ask_memsrv(&m->hotplug, &rq) : tell_memsrv(&m->hotplug, &rq);
+	if (own)
+		return rc;
+	rc = rc < 0 ? ask_memsrv(&m->hotplug, &rq) : tell_memsrv(&m->hotplug, &rq);
+	if (rc == -ETIMEDOUT)
+		m->hotplug.behind[h - m->gm.hot] = true;
+	return rc;
 }
 
 static void set_blocks(struct machine *m, struct gm_hot *h, struct mem_range r, bool plugged)

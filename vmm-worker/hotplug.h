@@ -25,6 +25,7 @@ struct hotplug {
 	bool unheard;             /* it owes an answer, */
 	bool late;                /* and was waited for in vain: nobody does again, and what it has made by then it is to drop */
 	struct plug_request sent; /* the last one */
+	bool behind[GM_HOT_MAX];  /* it was too slow to be told of all that went */
 	struct hot_slots slots;
 	size_t n;                          /* as many as guestmem has windows, in its order */
 	bool acpi;                         /* one window, and it is filled with DIMMs */

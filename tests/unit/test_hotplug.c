@@ -306,6 +306,44 @@ static void a_slow_memsrv_costs_no_memory(void **state)
 	assert_int_equal(memsrv_hears().op, PLUG_DROP);
 	assert_int_equal(memsrv_hears().op, PLUG_MAKE);
 	assert_int_equal(memsrv_hears().op, 0);
+	/* What goes while it is slow it hears of when it thinks that there is too much. */
+	patient = true;
+	guest_asks(VIRTIO_MEM_REQ_PLUG, 22, 1);
+	hotplug_work(&m, &stop_all, 1);
+	assert_int_equal(response, VIRTIO_MEM_RESP_BUSY);
+	guest_asks(VIRTIO_MEM_REQ_UNPLUG, 9, 1);
+	hotplug_work(&m, &stop_all, 1);
+	assert_int_equal(response, VIRTIO_MEM_RESP_ACK);
+	assert_int_equal(memsrv_hears().op, PLUG_MAKE);
+	assert_int_equal(memsrv_hears().op, 0);
+	patient = false;
+	memsrv_says(0);
+	memsrv_says(0); /* what came too late is dropped */
+	memsrv_says(-EDQUOT);
+	memsrv_says(0);
+	memsrv_says(0);
+	memsrv_says(0);
+	guest_asks(VIRTIO_MEM_REQ_PLUG, 24, 1);
+	hotplug_work(&m, &stop_all, 1);
+	assert_int_equal(response, VIRTIO_MEM_RESP_ACK);
+	assert_int_equal(memsrv_hears().op, PLUG_DROP);
+	assert_int_equal(memsrv_hears().op, PLUG_MAKE);
+	rq = memsrv_hears();
+	assert_int_equal(rq.op, PLUG_DROP);
+	assert_int_equal(rq.offset, 0);
+	assert_int_equal(rq.len, 20 * BLOCK);
+	rq = memsrv_hears();
+	assert_int_equal(rq.op, PLUG_DROP);
+	assert_int_equal(rq.offset, 21 * BLOCK);
+	assert_int_equal(rq.len, (BLOCKS - 21) * BLOCK);
+	assert_int_equal(memsrv_hears().op, PLUG_MAKE);
+	/* Too much all the same is too much, and asked once. */
+	memsrv_says(-EDQUOT);
+	guest_asks(VIRTIO_MEM_REQ_PLUG, 26, 1);
+	hotplug_work(&m, &stop_all, 1);
+	assert_int_equal(response, VIRTIO_MEM_RESP_BUSY);
+	assert_int_equal(memsrv_hears().op, PLUG_MAKE);
+	assert_int_equal(memsrv_hears().op, 0);
 	/* Nonsense ends it. */
 	memsrv_says(5);
 	guest_asks(VIRTIO_MEM_REQ_PLUG, 30, 1);
