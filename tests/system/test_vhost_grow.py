@@ -4,13 +4,15 @@
 taken from under rings that run. Back-ends that have room for few regions, that hang or refuse; and a guest that has its disk write where nothing
 is plugged."""
 
+import mmap
 import os
 import re
 import struct
 import subprocess
 import sys
 
-from vmlib import TMP, Broker, Console, Inventory, MiB, Tap, until
+import probe_dimms
+from vmlib import TMP, Broker, Console, HugePool, Inventory, MiB, Tap, until
 
 sys.path.insert(0, os.path.join(os.environ['BULKHEAD_SRC'], 'tests', 'lib'))
 import vhost  # noqa: E402
@@ -267,7 +269,50 @@ def dma(b):
         daemon.wait()
 
 
+class Writer(Keeper):
+    """Writes into all that it was granted."""
+
+    def write(self):
+        regions = list(self.table.items())
+        for (at, (size, offset)), fd in zip(regions, self.memory[-len(regions):]):
+            with mmap.mmap(fd, size, offset=offset) as m:
+                m[::4096] = m[::4096]
+        return sum(size for _, (size, _) in regions)
+
+
+def dimm_windows(b):
+    """What was never added, and what was ejected again, is written all over, by the guest and by a back-end: no page comes of it."""
+    for what, options, pages in (('anonymous', ',thp=off', 0), ('memfd', ',shared=on,prefault=on', 0), ('huge', ',hugepages=on,hugepage_size=2M,prefault=on', 160)):
+        k = Writer(os.path.join(TMP, 'dimm-' + what), protocol=PLAIN) if what != 'anonymous' else None
+        with HugePool(pages) as pool, probe_dimms.Guest(b, 'wide', options, 256, ('--disk', 'vhost_user=on,socket=' + k.path) if k else ()) as g:
+            if k:
+                g.command('disk')
+                until(lambda: k.rings == {0}, 'the driver starts the disk')
+            g.has()
+            empty = g.window_kb()
+            g.follow(128)
+            at, half = g.where(0)[0], 128 * MiB
+            for ejected in False, True:
+                if ejected:
+                    g.follow(0)
+                got = 0 if ejected else half
+                was = g.zone()['stray_accesses']
+                g.command('touch %d %d' % (at + got, half))
+                t.equal(g.window_kb() - empty, got >> 10, 'DIMMs, %s: a guest that writes all over what %s' % (what, 'was ejected' if ejected else 'was never added'))
+                t.ok(g.zone()['stray_accesses'] - was >= half // 4096, 'DIMMs, %s: it is counted' % what, g.zone())
+                if k:
+                    t.equal((k.write(), g.window_kb() - empty), (BOOT + got, got >> 10), 'DIMMs, %s: a back-end that writes all that it was granted' % what)
+            t.equal(b.state('wide'), 'running', 'DIMMs, %s: the machine runs' % what)
+        if k:
+            t.equal(k.bad, [], 'DIMMs, %s: and was told of no region wrongly' % what)
+            k.close()
+            for fd in k.memory:
+                os.close(fd)
+
+
 with Broker() as b:
+    with t.part('DIMM windows'):
+        dimm_windows(b)
     for name, args in (('regions one by one', (PLAIN, 16)), ('one table', (ONE_TABLE, 0))):
         with t.part(name):
             up_and_down(b, name.replace(' ', '-'), *args)
