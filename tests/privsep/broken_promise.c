@@ -73,6 +73,7 @@ static void limits(void)
 		limit(RLIMIT_CORE, 4096);
 	limit(RLIMIT_MEMLOCK, 0);
 	limit(RLIMIT_NOFILE, broken("limit-nofile") ? NOFILE + 1 : NOFILE);
+	limit(RLIMIT_FSIZE, 1u << 30);
 	limit(RLIMIT_MSGQUEUE, 0);
 	limit(RLIMIT_RTPRIO, 0);
 	limit(RLIMIT_NICE, 0);
