@@ -53,5 +53,4 @@ void res_memory32(struct out *o, uint32_t base, uint32_t len);
 void res_bus(struct out *o, uint16_t first, uint16_t last);
 void res_window32(struct out *o, uint32_t base, uint32_t len);
 void res_window64(struct out *o, uint64_t base, uint64_t len, bool prefetchable);
-void res_window_io(struct out *o, uint16_t base, uint16_t len);
 void res_memory64(struct out *o, uint64_t base, uint64_t len); /* address space descriptor, consumer */

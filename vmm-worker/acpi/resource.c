@@ -70,20 +70,6 @@ void res_bus(struct out *o, uint16_t first, uint16_t last)
 	out_u16(o, (uint16_t)(last - first + 1));
 }
 
-void res_window_io(struct out *o, uint16_t base, uint16_t len)
-{
-	out_u8(o, 0x88);
-	out_u16(o, 13);
-	out_u8(o, 1);
-	out_u8(o, 0x0c);
-	out_u8(o, 3); /* entire range */
-	out_u16(o, 0);
-	out_u16(o, base);
-	out_u16(o, (uint16_t)(base + len - 1));
-	out_u16(o, 0);
-	out_u16(o, len);
-}
-
 void res_window32(struct out *o, uint32_t base, uint32_t len)
 {
 	out_u8(o, 0x87);
