@@ -251,7 +251,7 @@ int build_threads(struct machine *m, struct err *e)
 size_t build_list_fds(const struct machine *m, int *fds, size_t cap)
 {
 	const int own[] = {m->vm.fd,           m->run.wake_fd,    m->tty->fd,        m->serial.term.file_fd,
-			   m->console.file_fd, m->virtio.kick_fd, m->hotplug.plug_fd};
+			   m->console.file_fd, m->virtio.kick_fd, m->hotplug.pages.memsrv};
 	size_t n = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(own) && n < cap; i++)

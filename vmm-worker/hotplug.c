@@ -1,31 +1,27 @@
 #include "hotplug.h"
 
-#include "bulkhead/fd.h"
 #include "machine.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
 
-#define MEMSRV_MS 20000  /* 1 GiB of huge pages on a slow host; then memsrv is as good as dead */
-#define NEWS_MS   50u    /* between two messages to the broker, */
-#define GOAL_MS   10u    /* and when the guest has what it is to have: it could go back and forth as fast as it can */
-#define TELL_MS   60000u /* for back-ends to follow a change: more than the end of a ring's requests may take */
-#define STILL_MS  1000u  /* that a guest stands still for requests of its disks at most, before it goes on for as long */
-#define LOOK_MS   1      /* how often they are looked at meanwhile */
-#define BURST     16u    /* requests that are done one after the other before the rest of the machine has its turn */
-#define NEXT_US   50u    /* that the next request of a guest on its way is looked for, before poll sleeps */
-#define PAUSES    16u    /* between two looks: a vCPU may want the lock */
+#define NEWS_MS  50u    /* between two messages to the broker, */
+#define GOAL_MS  10u    /* and when the guest has what it is to have: it could go back and forth as fast as it can */
+#define TELL_MS  60000u /* for back-ends to follow a change: more than the end of a ring's requests may take */
+#define STILL_MS 1000u  /* that a guest stands still for requests of its disks at most, before it goes on for as long */
+#define LOOK_MS  1      /* how often they are looked at meanwhile */
+#define BURST    16u    /* requests that are done one after the other before the rest of the machine has its turn */
+#define NEXT_US  50u    /* that the next request of a guest on its way is looked for, before poll sleeps */
+#define PAUSES   16u    /* between two looks: a vCPU may want the lock */
 
 void hotplug_init(struct machine *m, int plug_fd)
 {
 	const struct mem_plan *plan = m->gm.plan;
 	struct hotplug *hp = &m->hotplug;
 
-	hp->plug_fd = plug_fd;
+	hp->pages.memsrv = plug_fd;
 	hp->n = m->gm.n_hot;
 	for (size_t i = 0; i < plan->n_windows; i++)
 		hp->acpi |= plan->windows[i].kind == WINDOW_HOTPLUG_ACPI; /* plan_check: then there is no other */
@@ -45,122 +41,6 @@ int hotplug_init_slots(struct machine *m, struct err *e)
 	unsigned first = (unsigned)(m->gm.n + m->gm.n_epc), all = m->vm.max_slots;
 
 	return hot_slots_init(&m->hotplug.slots, &m->gm, m->vm.fd, first, all > first ? all - first : 0, e);
-}
-
-/* An answer that does not come in time stays owed. The socket must not be closed for that: memsrv, which may only be busy
- * counting a large zone, then takes all that is plugged away from a guest that runs. Nonsense, or its end, closes it: then
- * nothing can be plugged any more. */
-static int hear_memsrv(struct hotplug *hp)
-{
-	struct pollfd p = {.fd = hp->plug_fd, .events = POLLIN};
-	struct plug_answer a = {0};
-	int r;
-
-	do
-		r = poll(&p, 1, hp->late ? 0 : MEMSRV_MS);
-	while (r < 0 && errno == EINTR);
-	if (r == 0) {
-		hp->late = true;
-		return -ETIMEDOUT;
-	}
-	hp->unheard = false;
-	if (r < 0 || recv(hp->plug_fd, &a, sizeof(a), 0) != sizeof(a) || a.code > 0 || a.code < -4095) {
-		fd_cleanup(&hp->plug_fd);
-		return -EPIPE;
-	}
-	return a.code;
-}
-
-static int send_memsrv(struct hotplug *hp, const struct plug_request *rq)
-{
-	if (hp->plug_fd < 0 || send(hp->plug_fd, rq, sizeof(*rq), MSG_NOSIGNAL) != sizeof(*rq))
-		return -EPIPE;
-	hp->unheard = true;
-	hp->sent = *rq;
-	return 0;
-}
-
-/* A request whose answer is heard before the next one. What memsrv says to it changes nothing any more. */
-static int tell_memsrv(struct hotplug *hp, const struct plug_request *rq)
-{
-	if (hp->unheard)
-		hear_memsrv(hp);
-	if (!hp->unheard && hp->late) {
-		struct plug_request drop = hp->sent;
-
-		hp->late = false;
-		drop.op = PLUG_DROP;
-		if (send_memsrv(hp, &drop) == 0)
-			hear_memsrv(hp);
-	}
-	return hp->unheard ? -ETIMEDOUT : send_memsrv(hp, rq);
-}
-
-static int ask_memsrv(struct hotplug *hp, const struct plug_request *rq)
-{
-	int rc = tell_memsrv(hp, rq);
-
-	return rc < 0 ? rc : hear_memsrv(hp);
-}
-
-static struct plug_request request(const struct gm_hot *h, struct mem_range r, enum plug_op op)
-{
-	return (struct plug_request){
-	    .op = (uint16_t)op,
-	    .zone = h->zone,
-	    .offset = r.first * h->blocks.block_size,
-	    .len = r.n * h->blocks.block_size,
-	};
-}
-
-/* memsrv has not heard of all that went while it was slow, and counts that as made: it is told of all that is not plugged. */
-static int catch_up(struct machine *m, const struct gm_hot *h)
-{
-	const struct mem_blocks *b = &h->blocks;
-	int rc = 0;
-
-	for (uint64_t at = 0, n; rc == 0 && at < b->n; at += n) {
-		n = mem_blocks_run(b, at, b->n - at);
-		if (!mem_blocks_has(b, at)) {
-			struct plug_request drop = request(h, (struct mem_range){at, n}, PLUG_DROP);
-
-			rc = ask_memsrv(&m->hotplug, &drop);
-		}
-	}
-	if (rc == 0)
-		m->hotplug.behind[h - m->gm.hot] = false;
-	return rc;
-}
-
-static int make_pages(struct machine *m, const struct gm_hot *h, struct mem_range r)
-{
-	struct plug_request rq = request(h, r, PLUG_MAKE), drop = request(h, r, PLUG_DROP);
-	int rc;
-
-	if (gm_made_here(&m->gm.plan->zones[h->zone]))
-		return hot_populate(h, r);
-	rc = ask_memsrv(&m->hotplug, &rq);
-	/* It has not heard that they went: it was too slow then. */
-	if (rc == -EEXIST && ask_memsrv(&m->hotplug, &drop) == 0)
-		rc = ask_memsrv(&m->hotplug, &rq);
-	if (rc == -EDQUOT && m->hotplug.behind[h - m->gm.hot] && catch_up(m, h) == 0)
-		rc = ask_memsrv(&m->hotplug, &rq);
-	return rc;
-}
-
-/* The host has them back when this returns. memsrv, which counts them, hears of it while the guest goes on. */
-static int drop_pages(struct machine *m, const struct gm_hot *h, struct mem_range r)
-{
-	bool own = gm_made_here(&m->gm.plan->zones[h->zone]);
-	struct plug_request rq = request(h, r, PLUG_DROP);
-	int rc = hot_drop(h, r, !own);
-
-	if (own)
-		return rc;
-	rc = rc < 0 ? ask_memsrv(&m->hotplug, &rq) : tell_memsrv(&m->hotplug, &rq);
-	if (rc == -ETIMEDOUT)
-		m->hotplug.behind[h - m->gm.hot] = true;
-	return rc;
 }
 
 static void set_blocks(struct machine *m, struct gm_hot *h, struct mem_range r, bool plugged)
@@ -243,11 +123,11 @@ static uint16_t plug(struct machine *m, size_t i, struct mem_range r, const stru
 		return VIRTIO_MEM_RESP_NACK;
 	if (!back_ends_take(m, i, r, true))
 		return VIRTIO_MEM_RESP_BUSY;
-	rc = make_pages(m, h, r);
+	rc = hot_pages_make(&m->hotplug.pages, &m->gm, h, r);
 	if (rc == 0) {
 		rc = change_slots(m, h, r, true, pause);
 		if (rc < 0)
-			drop_pages(m, h, r);
+			hot_pages_drop(&m->hotplug.pages, &m->gm, h, r);
 	}
 	if (rc < 0) {
 		/* Not NACK, which drivers take for "your idea of requested_size is old" and ask again at once; later may be
@@ -361,7 +241,7 @@ static bool is_told(struct machine *m, struct hotplug_change *c, const struct ho
 
 static void finish(struct machine *m, struct hotplug_change *c, const struct hotplug_pause *pause)
 {
-	int rc = c->plug ? 0 : drop_pages(m, &m->gm.hot[c->window], c->range);
+	int rc = c->plug ? 0 : hot_pages_drop(&m->hotplug.pages, &m->gm, &m->gm.hot[c->window], c->range);
 
 	if (c->still) /* for a disk that was given up */
 		pause->release(pause->arg);

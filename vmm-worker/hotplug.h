@@ -4,9 +4,9 @@
 #pragma once
 #include "bulkhead/err.h"
 #include "guestmem/map.h"
+#include "hotpages.h"
 #include "kvm/hotslots.h"
 #include "virtio/mem.h"
-#include "wire/plug.h"
 
 struct machine;
 
@@ -21,11 +21,7 @@ struct hotplug_change {
 };
 
 struct hotplug {
-	int plug_fd;              /* to memsrv; -1: every zone with a window is made here */
-	bool unheard;             /* it owes an answer, */
-	bool late;                /* and was waited for in vain: nobody does again, and what it has made by then it is to drop */
-	struct plug_request sent; /* the last one */
-	bool behind[GM_HOT_MAX];  /* it was too slow to be told of all that went */
+	struct hot_pages pages;
 	struct hot_slots slots;
 	size_t n;                          /* as many as guestmem has windows, in its order */
 	bool acpi;                         /* one window, and it is filled with DIMMs */

@@ -162,8 +162,8 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	if (m.hotplug.plug_fd >= 0)
-		close(m.hotplug.plug_fd);
+	if (m.hotplug.pages.memsrv >= 0)
+		close(m.hotplug.pages.memsrv);
 	return close(memsrv);
 }
 
@@ -272,7 +272,7 @@ static void a_slow_memsrv_costs_no_memory(void **state)
 	guest_asks(VIRTIO_MEM_REQ_PLUG, 5, 2);
 	hotplug_work(&m, &stop_all, 1);
 	assert_int_equal(response, VIRTIO_MEM_RESP_BUSY);
-	assert_true(m.hotplug.plug_fd >= 0);
+	assert_true(m.hotplug.pages.memsrv >= 0);
 	assert_non_null(strstr(m.hotplug.refused[0], "does not answer"));
 	assert_int_equal(memsrv_hears().op, PLUG_MAKE);
 	/* Not asked again before it has answered. */
@@ -349,7 +349,7 @@ static void a_slow_memsrv_costs_no_memory(void **state)
 	guest_asks(VIRTIO_MEM_REQ_PLUG, 30, 1);
 	hotplug_work(&m, &stop_all, 1);
 	assert_int_equal(response, VIRTIO_MEM_RESP_BUSY);
-	assert_int_equal(m.hotplug.plug_fd, -1);
+	assert_int_equal(m.hotplug.pages.memsrv, -1);
 	guest_asks(VIRTIO_MEM_REQ_PLUG, 30, 1);
 	hotplug_work(&m, &stop_all, 1);
 	assert_int_equal(response, VIRTIO_MEM_RESP_BUSY);
