@@ -1,6 +1,7 @@
 """What the lab is made of, made once and kept in a cache directory: Debian's cloud kernel (downloaded, never installed), its modules,
 two initramfs archives (the lab's own, and that of the guests which run in it) and a QEMU without a certain bug."""
 
+import fcntl
 import glob
 import gzip
 import hashlib
@@ -231,9 +232,18 @@ def _stamp(paths, *more):
 
 
 def ensure():
-    """Makes what is missing. Returns the paths by name; `qemu_fixed` tells whether `qemu` is the mended copy."""
+    """Makes what is missing. Returns the paths by name; `qemu_fixed` tells whether `qemu` is the mended copy. Of several at once one works."""
     cache = cache_dir()
     os.makedirs(cache, exist_ok=True)
+    lock = os.open(cache, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _make(cache)
+    finally:
+        os.close(lock)
+
+
+def _make(cache):
     root = os.path.join(cache, 'root')
     if not os.path.exists(root):
         print('lab: downloading the kernel', flush=True)

@@ -4,9 +4,11 @@ import argparse
 import glob
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
+import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(TOP, 'tests', 'lib'))
@@ -22,6 +24,7 @@ LOGS = os.path.join(TOP, 'build', 'logs')
 LAB = os.path.join(TOP, 'tests', 'hostlab', 'lab')
 MANIFEST = os.path.join(TOP, 'tests', 'hostlab', 'manifest')
 LAB_TIMEOUT = 2400
+LAB_KB = 8 << 20  # no emulated host has been seen to use more
 SUITES = ('unit', 'arch', 'privsep', 'system', 'hostlab')
 
 
@@ -81,6 +84,71 @@ def lab_plan():
     return {t: rows for t, rows in plan.items() if rows}
 
 
+def labs_at_once():
+    """By CPUs and by memory that is free now."""
+    with open('/proc/meminfo') as f:
+        free = next(int(line.split()[1]) for line in f if line.startswith('MemAvailable'))
+    return max(1, min(len(os.sched_getaffinity(0)), free // LAB_KB))
+
+
+class Lab:
+    """One emulated host, running the tests of a topology. What it says is shown as it comes."""
+
+    def __init__(self, topology, rows):
+        self.topology, self.rows, self.code = topology, rows, None
+        self.job = os.path.join(LOGS, 'hostlab', topology)
+        self.limit = time.monotonic() + 2 * LAB_TIMEOUT + 120
+        self.said = b''
+        shutil.rmtree(self.job, ignore_errors=True)
+        os.makedirs(self.job)
+        print('\n-- hostlab: %s' % topology, flush=True)
+        argv = [LAB, '--topology', topology, '--job', self.job, '--timeout', str(LAB_TIMEOUT), '--env', 'BULKHEAD_', '--',
+                sys.executable, os.path.join(TOP, 'tests', 'lib', 'tap.py'), '--results', '/run/job/results.json',
+                '--logs', '/run/job/logs', '--slow', '4'] + ['%s=%s' % r for r in rows]
+        self.proc = subprocess.Popen(argv, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                     start_new_session=True, preexec_fn=tap.end_with_us)
+
+    def show(self, seconds):
+        """What it says, whole lines. True at the end of that."""
+        if not select.select([self.proc.stdout], [], [], seconds)[0]:
+            return False
+        data = os.read(self.proc.stdout.fileno(), 65536)
+        self.said += data
+        whole = self.said.rfind(b'\n') + 1 if data else len(self.said)
+        sys.stdout.buffer.write(self.said[:whole])
+        sys.stdout.flush()
+        self.said = self.said[whole:]
+        return not data
+
+    def over(self, seconds):
+        """Whether it has ended, after at most so long."""
+        silent = self.show(seconds)
+        if not silent and time.monotonic() < self.limit:
+            return False
+        self.end(10 if silent else 0)
+        return True
+
+    def end(self, patience=0):
+        """Waits so many seconds for its end and then makes it end; it has no exit status then."""
+        try:
+            self.code = self.proc.wait(patience)
+        except subprocess.TimeoutExpired:
+            self.proc.terminate()  # lets it take its daemons along
+            try:
+                self.proc.wait(10)
+            except subprocess.TimeoutExpired:
+                self.proc.kill()
+                self.proc.wait()
+        self.proc.stdout.close()
+
+    def outcomes(self):
+        try:
+            with open(os.path.join(self.job, 'results.json')) as f:
+                return [tap.Outcome.from_dict(d) for d in json.load(f)]
+        except (OSError, ValueError):
+            return []
+
+
 class Run:
     def __init__(self, only, keep):
         self.only, self.keep = only, keep
@@ -107,51 +175,38 @@ class Run:
         for t in tests:
             self.count(tap.run(t.name, t.argv, dict(environment(), **t.env), LOGS, t.timeout, t.cwd, t.exit_code_only, self.keep))
 
-    def in_lab(self, topology, rows):
-        """Boots the lab once, runs the tests there; a test that has no result when the lab is gone has failed."""
-        job = os.path.join(LOGS, 'hostlab', topology)
-        shutil.rmtree(job, ignore_errors=True)
-        os.makedirs(job)
-        argv = [LAB, '--topology', topology, '--job', job, '--timeout', str(LAB_TIMEOUT), '--env', 'BULKHEAD_', '--',
-                sys.executable, os.path.join(TOP, 'tests', 'lib', 'tap.py'), '--results', '/run/job/results.json',
-                '--logs', '/run/job/logs', '--slow', '4'] + ['%s=%s' % r for r in rows]
-        proc = subprocess.Popen(argv, env=environment(), stdin=subprocess.DEVNULL, start_new_session=True,
-                                preexec_fn=tap.end_with_us)
+    def in_labs(self, plan):
+        """Boots the lab once for each topology and runs its tests there; a test that has no result when the lab is gone has failed. A lab
+        keeps one CPU busy, so as many run side by side as there is room for."""
+        waiting, labs = list(plan.items()), []
         try:
-            code = proc.wait(2 * LAB_TIMEOUT + 120)
-        except subprocess.TimeoutExpired:
-            code = None
+            while waiting or labs:
+                while waiting and len(labs) < labs_at_once():
+                    labs.append(Lab(*waiting.pop(0)))
+                for lab in [lab for lab in labs if lab.over(0.5 / len(labs))]:
+                    labs.remove(lab)
+                    self.count_lab(lab)
         finally:
-            if proc.poll() is None:
-                proc.terminate()  # lets it take its daemons along
-                try:
-                    proc.wait(10)
-                except subprocess.TimeoutExpired:
-                    proc.kill()
-                    proc.wait()
+            for lab in labs:
+                lab.end()
             left = tap.kill_descendants()
         if left:
-            self.fail('hostlab/' + topology, 'the lab left processes behind: ' + ', '.join(sorted(left.values())))
-        try:
-            with open(os.path.join(job, 'results.json')) as f:
-                outcomes = [tap.Outcome.from_dict(d) for d in json.load(f)]
-        except (OSError, ValueError):
-            outcomes = []
+            self.fail('hostlab', 'the labs left processes behind: ' + ', '.join(sorted(left.values())))
+
+    def count_lab(self, lab):
+        outcomes, code = lab.outcomes(), lab.code
         for o in outcomes:
             self.count(o, show=False)  # was shown while the lab ran
-        for name, _ in rows:
+        for name, _ in lab.rows:
             if name not in [o.name for o in outcomes]:
                 self.fail(name, 'no result: the lab ended with %s' % code)
-        if code == 0 and any(o.failures for o in outcomes) or code not in (0, 1) and len(outcomes) == len(rows):
-            self.fail('hostlab/' + topology, 'the lab ended with %s, which does not fit the results' % code)
+        if code == 0 and any(o.failures for o in outcomes) or code not in (0, 1) and len(outcomes) == len(lab.rows):
+            self.fail('hostlab/' + lab.topology, 'the lab ended with %s, which does not fit the results' % code)
 
     def suite(self, suite):
         if suite == 'hostlab':
-            for topology, rows in lab_plan().items():
-                rows = [r for r in rows if self.wanted(r[0])]
-                if rows:
-                    print('\n-- hostlab: %s' % topology, flush=True)
-                    self.in_lab(topology, rows)
+            plan = {t: [r for r in rows if self.wanted(r[0])] for t, rows in lab_plan().items()}
+            self.in_labs({t: rows for t, rows in plan.items() if rows})
             return
         tests = [t for t in tests_of(suite, self.from_meson) if self.wanted(t.name)]
         if not tests:
@@ -160,7 +215,7 @@ class Run:
         why_not = kvm.unusable() if suite == 'system' else None
         if why_not:
             print('%s: these run inside the host lab instead' % why_not, flush=True)
-            self.in_lab('two-nodes', [(t.name.replace('/', '/in-lab/'), t.argv[0]) for t in tests])
+            self.in_labs({'two-nodes': [(t.name.replace('/', '/in-lab/'), t.argv[0]) for t in tests]})
         else:
             self.here(tests)
 

@@ -301,17 +301,16 @@ def run(name, argv, env, logs, timeout=None, cwd=None, exit_code_only=False, kee
 
 
 def report(outcome):
+    """All at once, so that what other producers print beside it does not come in between."""
     bad = len(outcome.failures)
-    print('%-6s %-44s %5d passed%s%s  %.1f s' % (
+    lines = ['%-6s %-44s %5d passed%s%s  %.1f s' % (
         'FAILED' if bad else 'ok', outcome.name, outcome.passed, ', %d failed' % bad if bad else '',
-        ', %d skipped' % len(outcome.skipped) if outcome.skipped else '', outcome.seconds), flush=True)
+        ', %d skipped' % len(outcome.skipped) if outcome.skipped else '', outcome.seconds)]
     for what, diag in outcome.failures:
-        print('    not ok: ' + what)
-        for line in diag.splitlines():
-            print('        ' + line)
-    for what in outcome.skipped:
-        print('    skipped: ' + what)
-    sys.stdout.flush()
+        lines.append('    not ok: ' + what)
+        lines += ['        ' + line for line in diag.splitlines()]
+    lines += ['    skipped: ' + what for what in outcome.skipped]
+    print('\n'.join(lines), flush=True)
 
 
 def main(argv):
