@@ -175,6 +175,7 @@ __attribute__((noreturn)) void power_reset(void);
 
 /* cmd.c */
 __attribute__((noreturn)) void cmd_loop(void);
+/* cmd_machine.c */
 uint32_t crc32(const uint8_t *p, uint64_t n); /* as zlib has it */
 void spin(uint64_t ms);
 
