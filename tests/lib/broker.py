@@ -2,6 +2,7 @@
 twice. Used by tests/privsep/test_broker_* and tests/system/test_broker_*."""
 
 import array
+import atexit
 import json
 import os
 import signal
@@ -10,6 +11,8 @@ import struct
 import subprocess
 import sys
 import time
+
+import procfs
 
 BIN = os.path.join(os.environ['BULKHEAD_BIN'], 'bulkhead')
 BROKER = os.path.join(os.environ['BULKHEAD_LIBEXEC'], 'bulkhead-broker')
@@ -189,12 +192,15 @@ class Conn:
 
 
 class Broker:
+    living = []
+
     def __init__(self, *flags, name='control.sock', uid=None):
         self.path = os.path.join(TMP, name)
         self.log_path = self.path + '.log'
         with open(self.log_path, 'ab') as log:
             self.p = subprocess.Popen([BROKER, '--socket', self.path, '--socket-mode', '0666', *flags], stdin=subprocess.DEVNULL, stderr=log,
                                       user=uid)
+        Broker.living.append(self)
         deadline = time.monotonic() + 30
         while True:
             try:
@@ -215,7 +221,7 @@ class Broker:
 
     def fds(self):
         """How many descriptors it has once all its threads have done what there was to do: closing is the work of some of them."""
-        until(lambda: all(thread_state(self.p.pid, t) == 'S' for t in os.listdir('/proc/%d/task' % self.p.pid)), 'the broker never rests')
+        until(lambda: all(state(text) == 'S' for text in procfs.threads(self.p.pid, 'stat').values()), 'the broker never rests')
         return len(os.listdir('/proc/%d/fd' % self.p.pid))
 
     def rss_kib(self):
@@ -246,10 +252,30 @@ class Broker:
         until(lambda: not any(os.path.exists('/proc/%d' % h) for h in helpers), 'helpers outlive the broker')
         return code
 
+    @staticmethod
+    def end(brokers):
+        """Those that a test has not ended, because it broke off."""
+        for b in brokers:
+            if b.p.poll() is None:
+                b.p.terminate()
+        for b in brokers:
+            try:
+                b.p.wait(60)
+            except subprocess.TimeoutExpired:
+                b.p.kill()
+                b.p.wait()
+
+
+atexit.register(lambda: Broker.end(Broker.living))
+
 
 def thread_state(pid, tid):
     with open('/proc/%d/task/%s/stat' % (pid, tid)) as f:
-        return f.read().rsplit(')', 1)[1].split()[0]
+        return state(f.read())
+
+
+def state(stat):
+    return stat.rsplit(')', 1)[1].split()[0]
 
 
 def children(pid):
@@ -263,7 +289,7 @@ def children(pid):
 def zombie(pid):
     try:
         with open('/proc/%d/stat' % pid) as f:
-            return f.read().rsplit(')', 1)[1].split()[0] in 'ZX'
+            return state(f.read()) in 'ZX'
     except OSError:
         return True
 
@@ -312,6 +338,7 @@ def run_tests(tests):
     print('1..%d' % len(tests), flush=True)
     for i, t in enumerate(tests, 1):
         what = (t.__doc__ or t.__name__).strip().split('\n')[0]
+        before = list(Broker.living)
         try:
             t()
             print('ok %d - %s' % (i, what), flush=True)
@@ -325,4 +352,5 @@ def run_tests(tests):
                 print('#   %s:%d' % (os.path.basename(tb.tb_frame.f_code.co_filename), tb.tb_lineno))
                 tb = tb.tb_next
             sys.stdout.flush()
+            Broker.end([b for b in Broker.living if b not in before])
     return 1 if bad else 0

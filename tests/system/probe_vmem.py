@@ -1,9 +1,8 @@
 """The probe guest's virtio-mem and balloon commands, and what the host has given for a zone: for tests of memory that grows and shrinks."""
 
-import os
 import re
 
-from vmlib import Console, pages_kb, private, until
+from vmlib import Console, pages_kb, private, procfs, until
 
 
 class Guest(Console):
@@ -63,12 +62,7 @@ class Guest(Console):
 
     def object_kb(self, length):
         """KiB of memsrv's object of that length."""
-        pid = self.b.info(self.name)['memsrv_pid']
-        for n in os.listdir('/proc/%d/fd' % pid):
-            st = os.stat('/proc/%d/fd/%s' % (pid, n))
-            if st.st_size == length and 'memfd' in os.readlink('/proc/%d/fd/%s' % (pid, n)):
-                return st.st_blocks // 2
-        raise ValueError('no object of %d' % length)
+        return procfs.memfd_kb(self.b.info(self.name)['memsrv_pid'], length)
 
     def __enter__(self):
         return self

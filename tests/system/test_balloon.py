@@ -7,7 +7,7 @@ import os
 import re
 import time
 
-from vmlib import LAB, Broker, Console, HugePool, Inventory, MiB, Setting, Tap, pages_kb, private, until
+from vmlib import LAB, Broker, Console, HugePool, Inventory, MiB, Setting, Tap, pages_kb, private, procfs, until
 
 t = Tap()
 before = Inventory()
@@ -56,12 +56,7 @@ def anon_kb(b, name, size):
 
 def object_kb(b, name, size):
     """KiB of memsrv's object of that size."""
-    pid = b.info(name)['memsrv_pid']
-    for n in os.listdir('/proc/%d/fd' % pid):
-        st = os.stat('/proc/%d/fd/%s' % (pid, n))
-        if st.st_size == size and 'memfd' in os.readlink('/proc/%d/fd/%s' % (pid, n)):
-            return st.st_blocks // 2
-    return None
+    return procfs.memfd_kb(b.info(name)['memsrv_pid'], size)
 
 
 def balloon(b, name):

@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 
-from vmlib import LAB, TMP, Broker, Console, Inventory, MiB, Tap, cli
+from vmlib import LAB, TMP, Broker, Console, Inventory, MiB, Tap, cli, procfs
 
 t = Tap()
 before = Inventory()
@@ -94,9 +94,8 @@ def guest(b):
     t.equal(i['sgx_epc'], [{'id': n, 'start': a, 'len': s, 'guest_numa_id': node} for n, (a, s, node) in spans().items()], 'info has the sections')
     text = b('info', 'enclaved', check=0).stdout
     t.ok(re.search(r'^  epc1 +64 MiB  at 0x000102000000  guest node 0$', text, re.M), 'info for people has them too', text)
-    fds = [os.readlink('/proc/%d/fd/%s' % (i['worker_pid'], n)) for n in os.listdir('/proc/%d/fd' % i['worker_pid'])]
-    t.ok(STANDIN not in fds and STANDIN not in ''.join(os.readlink('/proc/%d/fd/%s' % (b.p.pid, n)) for n in os.listdir('/proc/%d/fd' % b.p.pid)),
-         'nobody keeps the device open', fds)
+    fds = [link for pid in (i['worker_pid'], b.p.pid) for link in procfs.links(pid).values()]
+    t.ok(not any(link.startswith(STANDIN) for link in fds), 'nobody keeps the device open', fds)
     c.ready()
     c.send('reset\n')
     tables(c, c.ready(), 'after a reset: ')

@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 import probe_dimms
-from vmlib import TMP, Broker, Console, HugePool, Inventory, MiB, Tap, until
+from vmlib import TMP, Broker, Console, HugePool, Inventory, MiB, Tap, procfs, until
 
 sys.path.insert(0, os.path.join(os.environ['BULKHEAD_SRC'], 'tests', 'lib'))
 import vhost  # noqa: E402
@@ -108,12 +108,7 @@ def resize(b, c, size):
 
 def kb(b):
     """KiB that the host has given for the zone's object."""
-    pid = b.info('grow')['memsrv_pid']
-    for n in os.listdir('/proc/%d/fd' % pid):
-        st = os.stat('/proc/%d/fd/%s' % (pid, n))
-        if st.st_size == BOOT + WINDOW:
-            return st.st_blocks // 2
-    return None
+    return procfs.memfd_kb(b.info('grow')['memsrv_pid'], BOOT + WINDOW)
 
 
 class Machine:

@@ -8,7 +8,7 @@ import os
 import re
 import time
 
-from vmlib import LAB, Broker, Console, HugePool, Inventory, MiB, Tap, pages_kb, private, until
+from vmlib import LAB, Broker, Console, HugePool, Inventory, MiB, Tap, pages_kb, private, procfs, until
 
 t = Tap()
 before = Inventory()
@@ -45,12 +45,7 @@ def outside(b, vm, size):
 
 def object_kb(b, vm, length):
     """KiB of memsrv's object of that length."""
-    pid = b.info(vm)['memsrv_pid']
-    for n in os.listdir('/proc/%d/fd' % pid):
-        st = os.stat('/proc/%d/fd/%s' % (pid, n))
-        if st.st_size == length and 'memfd' in os.readlink('/proc/%d/fd/%s' % (pid, n)):
-            return st.st_blocks // 2
-    return None
+    return procfs.memfd_kb(b.info(vm)['memsrv_pid'], length)
 
 
 def started(b, name, *args):

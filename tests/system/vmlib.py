@@ -17,6 +17,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.environ['BULKHEAD_SRC'], 'tests', 'lib'))
 import memgroup  # noqa: E402
+import procfs  # noqa: E402
 from hoststate import HugePool, Setting  # noqa: E402,F401
 
 BIN = os.environ['BULKHEAD_BIN']
@@ -410,12 +411,7 @@ def private(pid, size):
 
 def descriptors(pid):
     """{number: (what it leads to, inode)}"""
-    found = {}
-    for n in os.listdir('/proc/%d/fd' % pid):
-        with contextlib.suppress(OSError):
-            path = '/proc/%d/fd/%s' % (pid, n)
-            found[int(n)] = (os.readlink(path), os.stat(path).st_ino)
-    return found
+    return {n: (link, st.st_ino) for n, (link, st) in procfs.descriptors(pid).items()}
 
 
 def memory_nodes():
