@@ -106,7 +106,8 @@ static void remove_stale(const char *path)
 		unlink(path);
 }
 
-int daemon_start(struct daemon *d, struct err *e)
+/* Starts it if it is ours and not there. */
+static int start(struct daemon *d, struct err *e)
 {
 	int input[2];
 	pid_t us = getpid();
@@ -154,7 +155,7 @@ int daemon_connect(struct daemon *d, struct link *ret, unsigned ms, struct err *
 			return err_set(e, -ECHILD, "the daemon %s", d->why);
 	}
 	for (;;) {
-		int r = daemon_start(d, e);
+		int r = start(d, e);
 
 		if (r == 0)
 			r = link_open(ret, d->path, ms, e);

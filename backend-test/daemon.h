@@ -28,8 +28,6 @@ struct daemon_usage {
 	long fds, maps, threads, anon_kib;
 };
 
-/* Starts it if it is ours and not there. */
-int daemon_start(struct daemon *d, struct err *e);
 /* Connects. A daemon of ours, or one that is started again for each connection, gets the time it needs to be there. */
 int daemon_connect(struct daemon *d, struct link *ret, unsigned ms, struct err *e);
 enum daemon_state daemon_look(struct daemon *d);

@@ -23,7 +23,8 @@ static void want(struct client *c)
 	loop_want(&c->b->loop, &c->src, (listen ? EPOLLIN : 0u) | (c->head ? EPOLLOUT : 0u));
 }
 
-void client_drop(struct client *c)
+/* Closes the connection; what was attached to it ends. The memory goes after this round of events. */
+static void drop(struct client *c)
 {
 	struct broker *b = c->b;
 	uint32_t attached = c->attached_vm;
@@ -86,18 +87,18 @@ static void send_encoded(struct client *c, int encoded, size_t len)
 		return;
 	if (encoded < 0) {
 		log_line("a message to uid %u could not be encoded (%d)", c->peer.uid, encoded);
-		client_drop(c);
+		drop(c);
 		return;
 	}
 	r = c->head ? -EAGAIN : chan_send(c->src.fd, c->b->out, len, NULL, 0);
 	if (r == -EAGAIN) {
 		if (!enqueue(c, c->b->out, len)) {
 			log_line("a client of uid %u does not fetch its messages: connection closed", c->peer.uid);
-			client_drop(c);
+			drop(c);
 			return;
 		}
 	} else if (r < 0) {
-		client_drop(c);
+		drop(c);
 		return;
 	}
 	want(c);
@@ -155,7 +156,7 @@ static void refuse(struct client *c, int code, const char *text)
 	discard_unread(c->src.fd);
 	client_reply(c, 0, code, text);
 	if (!c->dead && !c->head)
-		client_drop(c);
+		drop(c);
 }
 
 static const char jammed[] =
@@ -178,15 +179,15 @@ static void client_ready(struct source *s, uint32_t events)
 		if (r == -EAGAIN)
 			break;
 		if (r < 0)
-			return client_drop(c);
+			return drop(c);
 		unqueue(c);
 	}
 	if ((events & EPOLLOUT) && c->lingers && !c->head)
-		return client_drop(c);
+		return drop(c);
 	want(c);
 	if (!(events & EPOLLIN) || !(c->src.events & EPOLLIN)) {
 		if (events & (EPOLLHUP | EPOLLERR))
-			client_drop(c);
+			drop(c);
 		return;
 	}
 	if (is_jammed(b, c->peer.uid))
@@ -198,7 +199,7 @@ static void client_ready(struct source *s, uint32_t events)
 	} else if (r == -EMSGSIZE) {
 		err_set(&e, r, "the message is too long or brings too many file descriptors");
 	} else if (r != -EAGAIN) {
-		client_drop(c);
+		drop(c);
 	}
 	closer_close_msg(&b->closer, &b->in, c->peer.uid);
 	if (c->dead || r == -EAGAIN)
@@ -330,7 +331,7 @@ void clients_tick(struct broker *b, uint64_t now, uint64_t *next)
 			continue;
 		until = c->silent_since + CLIENT_SILENCE_MS;
 		if (until <= now)
-			client_drop(c);
+			drop(c);
 		else if (until < *next)
 			*next = until;
 	}

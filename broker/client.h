@@ -33,9 +33,6 @@ struct client {
 /* Takes over sock, also on failure. Refuses with a reply when there are too many connections. */
 void client_accept(struct broker *b, int sock);
 
-/* Closes the connection; what was attached to it ends. The memory goes after this round of events. */
-void client_drop(struct client *c);
-
 /* Answers the pending request, or, with serial 0, says why the connection ends. vm NULL: without facts. */
 void client_reply(struct client *c, uint32_t serial, int code, const char *text);
 void client_send_reply(struct client *c, const struct ctl_reply *r);

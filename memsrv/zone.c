@@ -127,7 +127,8 @@ static bool policy_is_lost(const struct plan_zone *p)
 	return p->backing == BACKING_HUGETLB && p->host_policy != HOST_POLICY_UNSET && p->host_policy != HOST_POLICY_LOCAL;
 }
 
-bool zone_wants_populate(const struct plan_zone *p)
+/* Whether its pages must be there before the VM is; see README.md for why. */
+static bool wants_populate(const struct plan_zone *p)
 {
 	switch (p->backing) {
 	case BACKING_ANON:
@@ -200,7 +201,7 @@ int zones_populate(struct zones *zs, place_progress_fn *progress, void *arg, str
 	for (size_t i = 0; i < zs->n; i++) {
 		struct zone *z = &zs->z[i];
 
-		if (z->map && zone_wants_populate(z->plan))
+		if (z->map && wants_populate(z->plan))
 			jobs[n++] = (struct place_job){z->map, z->plan->size, z->plan, z->index};
 	}
 	r = place_populate(jobs, n, 0, progress, arg, e);

@@ -37,9 +37,6 @@ int zone_create(struct zone *z, struct err *e);
 /* Maps boot memory, which for huge pages takes the reservation, and tells the kernel where and how it wants to be. */
 int zone_map(struct zone *z, struct err *e);
 
-/* Whether its pages must be there before the VM is; see README.md for why. */
-bool zone_wants_populate(const struct plan_zone *z);
-
 /* Populates all zones that want it at once. */
 int zones_populate(struct zones *zs, place_progress_fn *progress, void *arg, struct err *e);
 

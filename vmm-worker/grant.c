@@ -153,7 +153,8 @@ int grant_accept_device(struct grant *g, struct chan_msg *m, struct arena *a, st
 	return 0;
 }
 
-uint64_t grant_shared_zones(const struct grant *g)
+/* Zones whose descriptors are passed on to back-ends. */
+static uint64_t shared_zones(const struct grant *g)
 {
 	uint64_t zones = 0;
 
@@ -350,7 +351,7 @@ void grant_close_spent(struct grant *g)
 	fd_cleanup(&g->kernel);
 	fd_cleanup(&g->initramfs);
 	for (size_t i = 0; i < g->w.plan->n_zones; i++)
-		if (!(grant_shared_zones(g) >> i & 1))
+		if (!(shared_zones(g) >> i & 1))
 			fd_cleanup(&g->zone[i]);
 	for (size_t i = 0; i < g->w.plan->n_epc; i++)
 		fd_cleanup(&g->epc[i]);

@@ -27,9 +27,6 @@ int grant_accept_device(struct grant *g, struct chan_msg *m, struct arena *a, st
 /* Three connected stream sockets. Also for WK_DEVICE while the machine runs. */
 int grant_check_connection(const int fds[WK_DEVICE_FDS], struct err *e);
 
-/* Zones whose descriptors are passed on to back-ends. */
-uint64_t grant_shared_zones(const struct grant *g);
-
 /* Closes what the machine no longer needs once it is built: /dev/kvm, kernel, initramfs, zones and EPC sections (their mappings
  * stay).
  */

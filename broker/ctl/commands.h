@@ -8,9 +8,6 @@ struct command {
 	const char *help; /* one line */
 };
 
-extern const struct command commands[];
-extern const unsigned n_commands;
-
 int cmd_run(int argc, char **argv);
 int cmd_create(int argc, char **argv);
 int cmd_boot(int argc, char **argv);

@@ -7,7 +7,7 @@
 
 #include <json-c/json.h>
 
-const char *window_word(enum plan_window_kind k)
+static const char *window_word(enum plan_window_kind k)
 {
 	switch (k) {
 	case WINDOW_HOLE:

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-const struct command commands[] = {
+static const struct command commands[] = {
     {"run", cmd_run, "[VM OPTIONS] [--private]", "create a VM, start it and stay with it until it ends"},
     {"create", cmd_create, "[VM OPTIONS]", "make a VM and its memory; nothing runs yet"},
     {"boot", cmd_boot, "VM", "start a created or stopped VM"},
@@ -27,7 +27,7 @@ const struct command commands[] = {
     {"check-host", cmd_check_host, "", "what this host offers, what is missing, what to do"},
     {"backend-test", cmd_backend_test, "SOCKET [-- COMMAND...]", "try a vhost-user daemon: what it says, does and survives"},
 };
-const unsigned n_commands = sizeof(commands) / sizeof(commands[0]);
+static const unsigned n_commands = sizeof(commands) / sizeof(commands[0]);
 
 static void help(FILE *f)
 {

@@ -76,7 +76,6 @@ bool value_wrong(struct parse *p, struct span v, const char *what);
 bool value_out_of_memory(struct parse *p);
 /* After a failed read: something plausible, so that the same mistake is not reported again as its own consequence. */
 void value_placeholder(struct parse *p, const struct key *k, void *obj);
-bool policy_from_text(const char *s, enum host_policy *ret);
 /* Appends one number; refuses a repeated one and the one after LIST_MAX. */
 bool list_add_u32(struct parse *p, uint32_t *list, size_t *n, uint64_t v);
 

@@ -121,7 +121,7 @@ static bool read_tri(struct parse *p, const char *text, enum tri *ret)
 	return wrong(p, text, "is not a toggle");
 }
 
-bool policy_from_text(const char *s, enum host_policy *ret)
+static bool policy_from_text(const char *s, enum host_policy *ret)
 {
 	static const char *const words[] = {
 	    [HOST_POLICY_BIND] = "bind",

@@ -14,6 +14,3 @@ void print_needs(const struct plan_need *needs, size_t n);
 /* Owned by the caller. */
 struct json_object *json_plan(const struct mem_plan *p, const struct vm_spec *spec);
 struct json_object *json_needs(const struct plan_need *needs, size_t n);
-
-const char *window_word(
-    enum plan_window_kind k); /* "hole", "pci32", "ecam", "platform", "hotplug-acpi", "hotplug-virtio-mem", "epc", "pci64" */

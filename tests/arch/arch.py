@@ -75,11 +75,13 @@ def plain(symbol):
     return re.sub(r'^__isoc(99|23)_|(?<=[a-z])64$', '', symbol)
 
 
-def objects_in(path):
-    """The object, or the objects of the archive, at a path of the build tree."""
-    if not os.path.exists(os.path.join(OBJ, path)):
-        sys.exit('%s is not built' % os.path.join(OBJ, path))
-    out = subprocess.run(['nm', '-A', '-g', os.path.join(OBJ, path)], check=True, capture_output=True, text=True).stdout
+def objects_in(*paths):
+    """The objects, or the objects of the archives, at paths of the build tree."""
+    files = [os.path.join(OBJ, p) for p in paths]
+    for f in files:
+        if not os.path.exists(f):
+            sys.exit('%s is not built' % f)
+    out = subprocess.run(['nm', '-A', '-g'] + files, check=True, capture_output=True, text=True).stdout
     objects = {}
     for line in out.splitlines():
         m = re.match(r'(.*?):(?:[0-9a-f]+| +) +([A-Za-z]) (\S+)$', line)

@@ -141,7 +141,7 @@ static const char *cmd_rdmsr(void)
 	return NULL;
 }
 
-void spin(uint64_t ms)
+static void spin(uint64_t ms)
 {
 	uint64_t start = rdtsc(), cycles = ms * (tsc_khz ? tsc_khz : 1000000);
 

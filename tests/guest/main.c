@@ -55,6 +55,8 @@ static void report(void)
 	print("1..%u\n", tap_count());
 }
 
+__attribute__((noreturn)) static void trap_report(void);
+
 void probe_main(void)
 {
 	*(uint64_t *)(bsp_cpu + CPU_RESUME) = (uint64_t)trap_report;
@@ -73,7 +75,7 @@ void probe_main(void)
 	cmd_loop();
 }
 
-void trap_report(void)
+static void trap_report(void)
 {
 	static const char *const names[] = {"#DE", "#DB", "NMI", "#BP", "#OF", "#BR", "#UD", "#NM", "#DF", "9",   "#TS",
 					    "#NP", "#SS", "#GP", "#PF", "15",  "#MF", "#AC", "#MC", "#XM", "#VE", "#CP"};

@@ -177,7 +177,6 @@ __attribute__((noreturn)) void power_reset(void);
 __attribute__((noreturn)) void cmd_loop(void);
 /* cmd_machine.c */
 uint32_t crc32(const uint8_t *p, uint64_t n); /* as zlib has it */
-void spin(uint64_t ms);
 
 /* virtio_mem.c; devices are counted by the address of their windows. NULL or what is wrong */
 const char *vmem_print(void);
@@ -210,4 +209,3 @@ const char *balloon_storm(uint64_t addr, uint64_t ms);
 
 /* main.c */
 __attribute__((noreturn)) void probe_main(void);
-__attribute__((noreturn)) void trap_report(void);

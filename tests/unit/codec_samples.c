@@ -155,7 +155,7 @@ const struct mem_plan *sample_plan_full(void)
 	return &p;
 }
 
-const struct zone_report *sample_reports(size_t *ret_n)
+static const struct zone_report *sample_reports(size_t *ret_n)
 {
 	static struct node_pages a[3] = {{0, 512}, {1023, UINT64_MAX}, {NODE_ABSENT, 1}}, b[1] = {{NODE_UNKNOWN, 7}};
 	static struct zone_report r[2] = {{0, 2 * MiB, 3, a}, {63, 4 * KiB, 1, b}};

@@ -7,7 +7,6 @@
 /* Filled objects live in static storage of codec_samples.c; one thread. */
 const struct vm_spec *sample_spec_full(void);
 const struct mem_plan *sample_plan_full(void); /* every array at its bound */
-const struct zone_report *sample_reports(size_t *ret_n);
 struct end_report sample_end(void);
 
 /* A valid message of kind k (0 .. SAMPLE_KINDS - 1) as it would be received; nfds descriptors are numbers, not open files. */

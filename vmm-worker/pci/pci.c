@@ -39,7 +39,8 @@ static void device_config(struct pci_device *d, unsigned reg, uint8_t *data, uns
 		d->ops->config_hook(d, reg, len, true);
 }
 
-void pci_config_access(struct pci_segment *s, uint64_t offset, uint8_t *data, unsigned len, bool write)
+/* One configuration access as ECAM has it: offset = bus, device, function, register. */
+static void config_access(struct pci_segment *s, uint64_t offset, uint8_t *data, unsigned len, bool write)
 {
 	unsigned slot = (unsigned)(offset >> ECAM_SLOT_SHIFT) & (PCI_SLOTS - 1), fn = (unsigned)(offset >> ECAM_FN_SHIFT) & 7;
 
@@ -57,7 +58,7 @@ static void ecam_access(void *dev, uint64_t offset, uint8_t *data, unsigned len,
 {
 	struct pci *p = dev;
 
-	pci_config_access(&p->segment[offset / PLAT_ECAM_PER_SEGMENT], offset % PLAT_ECAM_PER_SEGMENT, data, len, write);
+	config_access(&p->segment[offset / PLAT_ECAM_PER_SEGMENT], offset % PLAT_ECAM_PER_SEGMENT, data, len, write);
 }
 
 /* PCI 3.0, 3.2.2.3.2: configuration mechanism #1, by which kernels also find out early whether there is PCI at all. */
@@ -78,7 +79,7 @@ static void ports_access(void *dev, uint64_t offset, uint8_t *data, unsigned len
 				(uint64_t)(address >> 11 & 31) << ECAM_SLOT_SHIFT |
 				(uint64_t)(address >> 8 & 7) << ECAM_FN_SHIFT | (address & 0xfc);
 
-		pci_config_access(&p->segment[0], ecam + (offset - 4), data, len, write);
+		config_access(&p->segment[0], ecam + (offset - 4), data, len, write);
 	}
 }
 

@@ -68,6 +68,3 @@ int pci_add_bar64(struct pci_device *d, unsigned bar, uint64_t size, struct err 
 
 /* MSI-X with n vectors, table and pending bits at these offsets of a BAR; both on pages of their own. */
 void pci_add_msix(struct pci_device *d, unsigned n, unsigned bar, uint64_t table, uint64_t pba);
-
-/* One configuration access as ECAM has it: offset = bus, device, function, register. */
-void pci_config_access(struct pci_segment *s, uint64_t offset, uint8_t *data, unsigned len, bool write);
