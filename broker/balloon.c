@@ -51,13 +51,13 @@ void balloon_worker_gone(struct vm *vm)
 	vm->balloon = (struct balloon){0};
 }
 
-bool balloon_describe(const struct vm *vm, struct ctl_balloon_info *ret)
+bool balloon_describe(const struct vm *vm, struct wk_balloon_state *ret)
 {
 	const struct balloon *b = &vm->balloon;
 
 	if (!vm->grant.balloon.there)
 		return false;
-	*ret = (struct ctl_balloon_info){.requested = vm->grant.balloon.bytes,
+	*ret = (struct wk_balloon_state){.wanted = vm->grant.balloon.bytes,
 					 .actual = b->actual,
 					 .driver = b->driver,
 					 .given = b->given,

@@ -4,7 +4,6 @@
 #include <stdint.h>
 
 struct client;
-struct ctl_balloon_info;
 struct ctl_request;
 struct err;
 struct vm;
@@ -23,6 +22,6 @@ bool balloon_heard(struct vm *vm, const struct wk_balloon_state *m);
 /* The worker is gone, and all that its guest had given up is forgotten with it. */
 void balloon_worker_gone(struct vm *vm);
 /* false: it has none. */
-bool balloon_describe(const struct vm *vm, struct ctl_balloon_info *ret);
+bool balloon_describe(const struct vm *vm, struct wk_balloon_state *ret);
 /* resize --balloon */
 int balloon_resize(struct client *c, struct vm *vm, struct ctl_request *q, struct err *e);

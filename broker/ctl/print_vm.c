@@ -42,10 +42,10 @@ static void print_zone(const struct ctl_zone_info *z)
 	}
 }
 
-static void print_balloon(const struct ctl_balloon_info *b)
+static void print_balloon(const struct wk_balloon_state *b)
 {
 	printf("balloon: %s; the guest is to give up %s and has given up %s\n",
-	       b->driver ? "driven by the guest" : "the guest has no driver", people_size(b->requested).s,
+	       b->driver ? "driven by the guest" : "the guest has no driver", people_size(b->wanted).s,
 	       people_size(b->actual).s);
 	printf("  went back to the host so far: %s given up, %s reported free; kept by zones that give nothing back: %s\n",
 	       people_size(b->given).s, people_size(b->reported).s, people_size(b->kept).s);
@@ -195,11 +195,11 @@ static void json_epc(struct json_object *o, const struct ctl_vm_info *v)
 	}
 }
 
-static void json_balloon(struct json_object *o, const struct ctl_balloon_info *i)
+static void json_balloon(struct json_object *o, const struct wk_balloon_state *i)
 {
 	struct json_object *b = json_object_new_object();
 
-	json_add_u64(b, "requested_bytes", i->requested);
+	json_add_u64(b, "requested_bytes", i->wanted);
 	json_add_u64(b, "actual_bytes", i->actual);
 	json_add_bool(b, "driver", i->driver);
 	json_add_u64(b, "given_bytes", i->given);

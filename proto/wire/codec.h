@@ -35,18 +35,16 @@ int codec_finish(struct codec *c, unsigned op, uint32_t serial, const ProtobufCM
 
 /* The body, with every unknown field refused; NULL after a problem. */
 void *codec_unpack(struct codec *c, const ProtobufCMessageDescriptor *d, const struct chan_msg *m);
-/* An operation without a body. */
-void codec_no_body(struct codec *c, const struct chan_msg *m);
 void codec_fd_count(struct codec *c, const struct chan_msg *m, size_t n);
 
 uint32_t codec_u32(struct codec *c, uint32_t v, uint32_t lo, uint32_t hi, const char *what);
 /* NULL if absent. */
 const char *codec_text(struct codec *c, ProtobufCBinaryData b, size_t max, const char *what);
-/* Never NULL unless something is wrong: an absent one is a problem. */
 /* The same for words of a process that a guest may have captured: what a terminal would obey is replaced, so that whoever reads
  * them, root perhaps, reads nothing but text. */
 const char *codec_text_said(struct codec *c, ProtobufCBinaryData b, size_t max, const char *what);
 void codec_make_plain(char *s);
+/* Never NULL unless something is wrong: an absent one is a problem. */
 const char *codec_text_needed(struct codec *c, ProtobufCBinaryData b, size_t max, const char *what);
 /* Into an array of cap bytes, terminated. */
 void codec_text_into(struct codec *c, ProtobufCBinaryData b, char *dst, size_t cap, const char *what);
@@ -57,6 +55,33 @@ void codec_nodeset(struct codec *c, size_t n, const uint64_t *words, struct node
 /* Loops over what a peer sent stop at the first problem. */
 #define CODEC_EACH(c, i, n) for (size_t i = 0; (c)->rc == 0 && i < (n); i++)
 
+/* --- a protocol as a table, one row for each operation --- */
+
+/* in, out: what the operation is about, as struct, and its message; which is which depends on the direction. The message to be
+ * filled is initialised, the struct zeroed. m is what in was unpacked from. */
+typedef void codec_put_fn(struct codec *c, const void *in, void *out);
+typedef void codec_get_fn(struct codec *c, const void *in, const struct chan_msg *m, void *out);
+
+struct codec_row {
+	unsigned op;
+	unsigned fds; /* that come with it */
+	const ProtobufCMessageDescriptor *body; /* NULL: it has none, and no functions */
+	codec_put_fn *put;
+	codec_get_fn *get;
+};
+
+#define CODEC_TAGGED (~0u) /* fds: get knows, by the tags that came with them */
+
+/* body: the struct of the operation. op must be in the table. Otherwise like the encoders in control.h. */
+int codec_encode(const struct codec_row *rows, size_t n, unsigned op, uint32_t serial, const void *body, void *buf, size_t cap,
+		 size_t *ret_len, struct err *e);
+/* *ret_body is zeroed by the caller, and half filled after a failure. */
+int codec_decode(const struct codec_row *rows, size_t n, const struct chan_msg *m, struct arena *a, struct wire_hdr *ret_hdr,
+		 void *ret_body, struct err *e);
+
+codec_put_fn codec_progress_put, codec_failed_put, codec_balloon_state_put, codec_end_put;
+codec_get_fn codec_progress_get, codec_failed_get, codec_balloon_state_get, codec_end_get;
+
 /* --- parts that several protocols share; the types are forward-declared so that this header needs no generated one --- */
 
 struct Pb__FdTag;
@@ -66,8 +91,7 @@ struct Pb__MemPlan;
 struct Pb__VmSpec;
 struct Pb__Affinity;
 struct Pb__NodePages;
-struct Pb__Failed;
-struct Pb__Progress;
+struct Pb__BalloonState;
 
 struct Pb__FdTag **codec_tags_put(struct codec *c, const struct fd_tag *tags, size_t n);
 /* As many as fds arrived, known roles, none twice. tags holds CHAN_FDS_MAX. */
@@ -77,13 +101,8 @@ struct Pb__NodePages **codec_pages_put(struct codec *c, const struct node_pages 
 struct node_pages *codec_pages_get(struct codec *c, struct Pb__NodePages *const *in, size_t n);
 struct Pb__ZoneReport **codec_reports_put(struct codec *c, const struct zone_report *r, size_t n);
 struct zone_report *codec_reports_get(struct codec *c, struct Pb__ZoneReport *const *in, size_t n);
-struct Pb__EndReport *codec_end_put(struct codec *c, const struct end_report *r);
-void codec_end_get(struct codec *c, const struct Pb__EndReport *in, struct end_report *ret);
-struct Pb__Progress *codec_progress_put(struct codec *c, uint16_t zone, uint64_t done, uint64_t total);
-void codec_progress_get(struct codec *c, const struct Pb__Progress *in, uint16_t *ret_zone, uint64_t *ret_done,
-			uint64_t *ret_total);
-struct Pb__Failed *codec_failed_put(struct codec *c, int32_t code, const char *text);
-void codec_failed_get(struct codec *c, const struct Pb__Failed *in, int32_t *ret_code, const char **ret_text);
+struct Pb__EndReport *codec_end_new(struct codec *c, const struct end_report *r);
+struct Pb__BalloonState *codec_balloon_state_new(struct codec *c, const struct wk_balloon_state *b);
 
 struct Pb__MemPlan *codec_plan_put(struct codec *c, const struct mem_plan *p);
 struct mem_plan *codec_plan_get(struct codec *c, const struct Pb__MemPlan *in);

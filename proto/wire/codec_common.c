@@ -1,4 +1,4 @@
-/* The parts that several protocols share: fd tags, page reports, end reports. */
+/* The parts that several protocols share: fd tags, page reports, end reports, progress, failures, the state of a balloon. */
 #include "wire/codec.h"
 
 #include "common.pb-c.h"
@@ -110,12 +110,11 @@ struct zone_report *codec_reports_get(struct codec *c, Pb__ZoneReport *const *in
 static_assert(offsetof(struct end_report, efer) - offsetof(struct end_report, rax) == (END_REGS - 1) * sizeof(uint64_t),
 	      "end_report's registers are one run of 64-bit fields");
 
-Pb__EndReport *codec_end_put(struct codec *c, const struct end_report *r)
+void codec_end_put(struct codec *c, const void *in, void *msg)
 {
-	Pb__EndReport *out = codec_message(c, &pb__end_report__descriptor);
+	const struct end_report *r = in;
+	Pb__EndReport *out = msg;
 
-	if (!out)
-		return NULL;
 	out->cause = r->cause;
 	out->vcpu = r->vcpu;
 	out->detail = codec_blob_n(r->detail, sizeof(r->detail) - 1);
@@ -133,17 +132,22 @@ Pb__EndReport *codec_end_put(struct codec *c, const struct end_report *r)
 		out->access_len = r->access_len;
 		out->access_write = r->access_write;
 	}
+}
+
+Pb__EndReport *codec_end_new(struct codec *c, const struct end_report *r)
+{
+	Pb__EndReport *out = codec_message(c, &pb__end_report__descriptor);
+
+	if (out)
+		codec_end_put(c, r, out);
 	return out;
 }
 
-void codec_end_get(struct codec *c, const Pb__EndReport *in, struct end_report *ret)
+void codec_end_get(struct codec *c, const void *msg, const struct chan_msg *m, void *out)
 {
-	struct end_report r = {0};
+	const Pb__EndReport *in = msg;
+	struct end_report r = {0}, *ret = out;
 
-	if (!in) {
-		codec_fail(c, -EPROTO, "end report is missing");
-		return;
-	}
 	r.cause = codec_u32(c, in->cause, END_POWEROFF, END_BROKER_GONE, "end cause");
 	r.vcpu = codec_u32(c, in->vcpu, 0, LIM_CPUS, "vCPU");
 	codec_text_into(c, in->detail, r.detail, sizeof(r.detail), "detail");
@@ -170,48 +174,85 @@ void codec_end_get(struct codec *c, const Pb__EndReport *in, struct end_report *
 	*ret = r;
 }
 
-Pb__Progress *codec_progress_put(struct codec *c, uint16_t zone, uint64_t done, uint64_t total)
+void codec_progress_put(struct codec *c, const void *in, void *msg)
 {
-	Pb__Progress *out = codec_message(c, &pb__progress__descriptor);
+	const struct wire_progress *p = in;
+	Pb__Progress *out = msg;
 
-	if (!out)
-		return NULL;
-	out->zone = zone;
-	out->done = done;
-	out->total = total;
-	return out;
+	out->zone = p->zone;
+	out->done = p->done;
+	out->total = p->total;
 }
 
-void codec_progress_get(struct codec *c, const Pb__Progress *in, uint16_t *ret_zone, uint64_t *ret_done, uint64_t *ret_total)
+void codec_progress_get(struct codec *c, const void *msg, const struct chan_msg *m, void *out)
 {
-	if (!in)
-		return;
+	const Pb__Progress *in = msg;
+	struct wire_progress *ret = out;
+
 	if (in->done > in->total)
 		codec_fail(c, -EPROTO, "progress beyond the end");
-	*ret_zone = (uint16_t)codec_u32(c, in->zone, 0, LIM_ZONES - 1, "zone");
-	*ret_done = in->done;
-	*ret_total = in->total;
+	ret->zone = (uint16_t)codec_u32(c, in->zone, 0, LIM_ZONES - 1, "zone");
+	ret->done = in->done;
+	ret->total = in->total;
 }
 
-Pb__Failed *codec_failed_put(struct codec *c, int32_t code, const char *text)
+void codec_failed_put(struct codec *c, const void *in, void *msg)
 {
-	Pb__Failed *out = codec_message(c, &pb__failed__descriptor);
+	const struct wire_failed *f = in;
+	Pb__Failed *out = msg;
 
-	if (!out)
-		return NULL;
-	out->code = code;
-	out->text = codec_blob_n(text, ERR_TEXT_MAX - 1);
+	out->code = f->code;
+	out->text = codec_blob_n(f->text, ERR_TEXT_MAX - 1);
+}
+
+void codec_failed_get(struct codec *c, const void *msg, const struct chan_msg *m, void *out)
+{
+	const Pb__Failed *in = msg;
+	struct wire_failed *ret = out;
+
+	if (in->code >= 0 || in->code < -4095)
+		codec_fail(c, -EPROTO, "error code %d", in->code);
+	ret->code = in->code;
+	ret->text = codec_text_said(c, in->text, ERR_TEXT_MAX - 1, "text of a failure");
+	if (!ret->text)
+		codec_fail(c, -EPROTO, "text of a failure is missing");
+}
+
+void codec_balloon_state_put(struct codec *c, const void *in, void *msg)
+{
+	const struct wk_balloon_state *b = in;
+	Pb__BalloonState *out = msg;
+
+	out->wanted = b->wanted;
+	out->actual = b->actual;
+	out->driver = b->driver;
+	out->given = b->given;
+	out->reported = b->reported;
+	out->kept = b->kept;
+	out->foreign = b->foreign;
+}
+
+Pb__BalloonState *codec_balloon_state_new(struct codec *c, const struct wk_balloon_state *b)
+{
+	Pb__BalloonState *out = codec_message(c, &pb__balloon_state__descriptor);
+
+	if (out)
+		codec_balloon_state_put(c, b, out);
 	return out;
 }
 
-void codec_failed_get(struct codec *c, const Pb__Failed *in, int32_t *ret_code, const char **ret_text)
+void codec_balloon_state_get(struct codec *c, const void *msg, const struct chan_msg *m, void *out)
 {
-	if (!in)
-		return;
-	if (in->code >= 0 || in->code < -4095)
-		codec_fail(c, -EPROTO, "error code %d", in->code);
-	*ret_code = in->code;
-	*ret_text = codec_text_said(c, in->text, ERR_TEXT_MAX - 1, "text of a failure");
-	if (!*ret_text)
-		codec_fail(c, -EPROTO, "text of a failure is missing");
+	const Pb__BalloonState *in = msg;
+	struct wk_balloon_state *ret = out;
+
+	if (in->wanted > BALLOON_MAX || in->actual > BALLOON_MAX)
+		codec_fail(c, -EPROTO, "a balloon larger than any");
+	*ret = (struct wk_balloon_state){.wanted = in->wanted,
+					 .actual = in->actual,
+					 .driver = in->driver,
+					 .given = in->given,
+					 .reported = in->reported,
+					 .kept = in->kept,
+					 .foreign = in->foreign};
 }

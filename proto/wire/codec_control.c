@@ -230,22 +230,6 @@ static void guest_get(struct codec *c, const Pb__CtlVm *in, struct ctl_vm_info *
 	v->caches[i] = (struct node_cache){in->caches[i]->guest_numa_id, in->caches[i]->size, in->caches[i]->line};
 }
 
-static Pb__CtlBalloon *balloon_put(struct codec *c, const struct ctl_balloon_info *b)
-{
-	Pb__CtlBalloon *out = codec_message(c, &pb__ctl_balloon__descriptor);
-
-	if (!out)
-		return NULL;
-	out->requested = b->requested;
-	out->actual = b->actual;
-	out->driver = b->driver;
-	out->given = b->given;
-	out->reported = b->reported;
-	out->kept = b->kept;
-	out->foreign = b->foreign;
-	return out;
-}
-
 static Pb__CtlVm **vms_put(struct codec *c, const struct ctl_vm_info *v, size_t n)
 {
 	Pb__CtlVm **out = codec_messages(c, &pb__ctl_vm__descriptor, n);
@@ -263,7 +247,7 @@ static Pb__CtlVm **vms_put(struct codec *c, const struct ctl_vm_info *v, size_t 
 		out[i]->age_ms = v[i].age_ms;
 		out[i]->resets = v[i].resets;
 		if (v[i].has_end)
-			out[i]->end = codec_end_put(c, &v[i].end);
+			out[i]->end = codec_end_new(c, &v[i].end);
 		out[i]->zones = zones_put(c, v[i].zones, v[i].n_zones);
 		out[i]->n_zones = v[i].n_zones;
 		out[i]->isolation = codec_blob(v[i].isolation);
@@ -273,7 +257,7 @@ static Pb__CtlVm **vms_put(struct codec *c, const struct ctl_vm_info *v, size_t 
 		device_put(&v[i].devices[k], out[i]->devices[k]);
 		guest_put(c, &v[i], out[i]);
 		if (v[i].has_balloon)
-			out[i]->balloon = balloon_put(c, &v[i].balloon);
+			out[i]->balloon = codec_balloon_state_new(c, &v[i].balloon);
 	}
 	return out;
 }
@@ -296,7 +280,7 @@ static struct ctl_vm_info *vms_get(struct codec *c, Pb__CtlVm *const *in, size_t
 		out[i].resets = in[i]->resets;
 		out[i].has_end = in[i]->end != NULL;
 		if (in[i]->end)
-			codec_end_get(c, in[i]->end, &out[i].end);
+			codec_end_get(c, in[i]->end, NULL, &out[i].end);
 		out[i].zones = zones_get(c, in[i]->zones, in[i]->n_zones);
 		out[i].n_zones = in[i]->n_zones;
 		out[i].isolation = codec_text(c, in[i]->isolation, ERR_TEXT_MAX - 1, "isolation");
@@ -307,13 +291,7 @@ static struct ctl_vm_info *vms_get(struct codec *c, Pb__CtlVm *const *in, size_t
 		guest_get(c, in[i], &out[i]);
 		out[i].has_balloon = in[i]->balloon != NULL;
 		if (in[i]->balloon)
-			out[i].balloon = (struct ctl_balloon_info){.requested = in[i]->balloon->requested,
-								   .actual = in[i]->balloon->actual,
-								   .driver = in[i]->balloon->driver,
-								   .given = in[i]->balloon->given,
-								   .reported = in[i]->balloon->reported,
-								   .kept = in[i]->balloon->kept,
-								   .foreign = in[i]->balloon->foreign};
+			codec_balloon_state_get(c, in[i]->balloon, NULL, &out[i].balloon);
 	}
 	return out;
 }
@@ -441,7 +419,7 @@ int ctl_event_encode(const struct ctl_event *ev, void *buf, size_t cap, size_t *
 		out->total = ev->total;
 		break;
 	case CTL_EVENT_ENDED:
-		out->end = codec_end_put(&c, &ev->end);
+		out->end = codec_end_new(&c, &ev->end);
 		break;
 	case CTL_EVENT_DEVICE:
 		out->device = codec_message(&c, &pb__ctl_device__descriptor);
@@ -493,7 +471,10 @@ int ctl_event_decode(const struct chan_msg *m, struct arena *a, struct ctl_event
 		out.total = in->total;
 		break;
 	case CTL_EVENT_ENDED:
-		codec_end_get(&c, in->end, &out.end);
+		if (in->end)
+			codec_end_get(&c, in->end, m, &out.end);
+		else
+			codec_fail(&c, -EPROTO, "end report is missing");
 		break;
 	case CTL_EVENT_DEVICE: {
 		struct ctl_device_info d = {0};

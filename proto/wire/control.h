@@ -73,13 +73,6 @@ struct ctl_epc_info {
 
 #define CTL_COSTS_MAX 256u /* of all that are described, so that they fit a message beside everything else */
 
-/* What the guest gives up. Bytes; the last four since the guest was started, as in struct wk_balloon_state. */
-struct ctl_balloon_info {
-	uint64_t requested, actual;
-	bool driver;
-	uint64_t given, reported, kept, foreign;
-};
-
 struct ctl_vm_info {
 	uint32_t id;
 	const char *name;
@@ -107,7 +100,7 @@ struct ctl_vm_info {
 	size_t n_caches;
 	struct node_cache *caches;
 	bool has_balloon;
-	struct ctl_balloon_info balloon;
+	struct wk_balloon_state balloon; /* what the guest gives up; wanted is what was asked for */
 };
 
 struct ctl_reply {

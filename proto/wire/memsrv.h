@@ -27,19 +27,9 @@ struct ms_zones {
 	struct zone_report *reports;
 };
 
-struct ms_progress {
-	uint16_t zone;
-	uint64_t done, total; /* bytes */
-};
-
 struct ms_allow {
 	uint16_t zone;
 	uint64_t bytes;
-};
-
-struct ms_failed {
-	int32_t code;     /* negative errno */
-	const char *text; /* for people, complete: zone, node, needed, free, remedy */
 };
 
 struct ms_msg {
@@ -48,8 +38,8 @@ struct ms_msg {
 	union {
 		struct ms_plan plan;
 		struct ms_zones zones;
-		struct ms_progress progress;
-		struct ms_failed failed;
+		struct wire_progress progress;
+		struct wire_failed failed;
 		struct ms_allow allow;
 	} u;
 };

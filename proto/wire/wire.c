@@ -174,12 +174,6 @@ void *codec_unpack(struct codec *c, const ProtobufCMessageDescriptor *d, const s
 	return c->rc ? NULL : msg;
 }
 
-void codec_no_body(struct codec *c, const struct chan_msg *m)
-{
-	if (m->len != sizeof(struct wire_hdr))
-		codec_fail(c, -EPROTO, "body where none belongs");
-}
-
 void codec_fd_count(struct codec *c, const struct chan_msg *m, size_t n)
 {
 	if (m->nfds != n)
@@ -269,4 +263,54 @@ void codec_nodeset(struct codec *c, size_t n, const uint64_t *words, struct node
 	*ret = (struct nodeset){0};
 	if (n)
 		memcpy(ret->w, words, n * sizeof(*words));
+}
+
+static const struct codec_row *find(const struct codec_row *rows, size_t n, unsigned op)
+{
+	for (size_t i = 0; i < n; i++)
+		if (rows[i].op == op)
+			return &rows[i];
+	return NULL;
+}
+
+int codec_encode(const struct codec_row *rows, size_t n, unsigned op, uint32_t serial, const void *body, void *buf, size_t cap,
+		 size_t *ret_len, struct err *e)
+{
+	struct arena a = arena_over(buf, cap);
+	struct codec c = {.a = &a, .e = e};
+	const struct codec_row *row = find(rows, n, op);
+	ProtobufCMessage *out = NULL;
+
+	assert(row);
+	if (row->body) {
+		out = codec_message(&c, row->body);
+		if (out)
+			row->put(&c, body, out);
+	}
+	return codec_finish(&c, op, serial, out, buf, cap, ret_len);
+}
+
+int codec_decode(const struct codec_row *rows, size_t n, const struct chan_msg *m, struct arena *a, struct wire_hdr *ret_hdr,
+		 void *ret_body, struct err *e)
+{
+	struct codec c = {.a = a, .e = e};
+	const struct codec_row *row;
+	const void *in;
+
+	if (wire_peek(m, ret_hdr) < 0)
+		return err_set(e, -EPROTO, "not a message of this version");
+	row = find(rows, n, ret_hdr->op);
+	if (!row)
+		return err_set(e, -EPROTO, "operation %u does not belong here", (unsigned)ret_hdr->op);
+	if (row->fds != CODEC_TAGGED)
+		codec_fd_count(&c, m, row->fds);
+	if (!row->body) {
+		if (m->len != sizeof(*ret_hdr))
+			codec_fail(&c, -EPROTO, "body where none belongs");
+		return c.rc;
+	}
+	in = codec_unpack(&c, row->body, m);
+	if (in)
+		row->get(&c, in, m, ret_body);
+	return c.rc;
 }

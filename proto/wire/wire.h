@@ -54,6 +54,26 @@ struct zone_report {
 	struct node_pages *nodes; /* arena */
 };
 
+/* Of memory that is being populated. */
+struct wire_progress {
+	uint16_t zone;
+	uint64_t done, total; /* bytes */
+};
+
+struct wire_failed {
+	int32_t code;     /* negative errno */
+	const char *text; /* for people, complete: zone, node, needed, free, remedy */
+};
+
+/* What the worker says of its balloon, and the broker passes on. */
+struct wk_balloon_state {
+	uint64_t wanted, actual; /* bytes; actual is what the guest says */
+	bool driver;             /* the guest has one for it */
+	/* Bytes since the machine was made. Of what the guest gave up or reported free: back to the host; kept, because the zone
+	 * gives none; and no memory at all. */
+	uint64_t given, reported, kept, foreign;
+};
+
 /* How a VM ended. */
 enum end_cause {
 	END_POWEROFF = 1,   /* the guest switched itself off */

@@ -36,14 +36,6 @@ struct wk_balloon {
 	bool deflate_on_oom, free_page_reporting;
 };
 
-struct wk_balloon_state {
-	uint64_t wanted, actual; /* bytes; actual is what the guest says */
-	bool driver;             /* the guest has one for it */
-	/* Bytes since the machine was made. Of what the guest gave up or reported free: back to the host; kept, because the zone
-	 * gives none; and no memory at all. */
-	uint64_t given, reported, kept, foreign;
-};
-
 struct wk_grant {
 	struct mem_plan *plan;
 	uint32_t vcpus_boot, vcpus_max;
@@ -64,11 +56,6 @@ struct wk_grant {
 struct wk_reports {
 	size_t n;
 	struct zone_report *reports;
-};
-
-struct wk_progress {
-	uint16_t zone;
-	uint64_t done, total;
 };
 
 struct wk_state {
@@ -107,22 +94,17 @@ struct wk_memory {
 	uint64_t denied, strayed; /* requests that were not granted, touches of what is not plugged */
 };
 
-struct wk_failed {
-	int32_t code;
-	const char *text;
-};
-
 struct wk_msg {
 	enum wk_op op;
 	uint32_t serial;
 	union {
 		struct wk_grant grant;
 		struct wk_reports reports; /* READY, STATS */
-		struct wk_progress progress;
+		struct wire_progress progress;
 		struct wk_state state;
 		struct wk_device device;
 		struct wk_device_state device_state;
-		struct wk_failed failed;
+		struct wire_failed failed;
 		struct wk_resize resize;
 		struct wk_memory memory;
 		struct wk_balloon balloon; /* BALLOON: bytes only */

@@ -92,7 +92,7 @@ static void be_worker(int rude)
 		break;
 	case 5: /* for ever */
 		m.op = WK_PROGRESS;
-		m.u.progress = (struct wk_progress){0, 1, 2};
+		m.u.progress = (struct wire_progress){0, 1, 2};
 		for (;;)
 			say(&m, NULL, 0);
 	case 6:
@@ -123,7 +123,7 @@ static void be_worker(int rude)
 		break;
 	case 13:
 		m.op = WK_FAILED;
-		m.u.failed = (struct wk_failed){-5, "something that has \033[31mbeen\n made up"};
+		m.u.failed = (struct wire_failed){-5, "something that has \033[31mbeen\n made up"};
 		say(&m, NULL, 0);
 		_exit(1);
 	case 14:
@@ -164,7 +164,7 @@ static void be_worker(int rude)
 		_exit(0);
 	case 17: /* fails, and fails, and stays */
 		m.op = WK_FAILED;
-		m.u.failed = (struct wk_failed){-5, "something that has been made up"};
+		m.u.failed = (struct wire_failed){-5, "something that has been made up"};
 		for (;;) {
 			say(&m, NULL, 0);
 			poll(NULL, 0, 100);
@@ -211,7 +211,7 @@ static void be_memsrv(int rude)
 		break;
 	case 5:
 		m.op = MS_PROGRESS;
-		m.u.progress = (struct ms_progress){63, 1, 2};
+		m.u.progress = (struct wire_progress){63, 1, 2};
 		answer(&m, NULL, 0);
 		break;
 	case 6:

@@ -252,7 +252,7 @@ static int control_message(unsigned k, struct chan_msg *m)
 					      6,   true, sample_end(), 1,          &zone, "full", 1,  &device, 2,
 					      epc, 2,    pins,         2,          3,     costs,  1,  &cache};
 		vms[0].has_balloon = true;
-		vms[0].balloon = (struct ctl_balloon_info){GiB, MiB, true, 1, 2, 3, UINT64_MAX};
+		vms[0].balloon = (struct wk_balloon_state){GiB, MiB, true, 1, 2, 3, UINT64_MAX};
 		vms[1] = (struct ctl_vm_info){.id = 2, .name = "b", .state = VM_ENDING};
 		r.vms = vms;
 		r.n_vms = 2;
@@ -295,11 +295,11 @@ static int memsrv_message(unsigned k, struct chan_msg *m)
 		break;
 	case 3:
 		ms.op = MS_PROGRESS;
-		ms.u.progress = (struct ms_progress){63, 1, UINT64_MAX};
+		ms.u.progress = (struct wire_progress){63, 1, UINT64_MAX};
 		break;
 	default:
 		ms.op = MS_FAILED;
-		ms.u.failed = (struct ms_failed){-12, "zone mem0: 512 huge pages needed"};
+		ms.u.failed = (struct wire_failed){-12, "zone mem0: 512 huge pages needed"};
 		break;
 	}
 	return ms_encode(&ms, m->data, sizeof(m->data), &m->len, NULL);
@@ -359,7 +359,7 @@ static int worker_message(unsigned k, struct chan_msg *m)
 		break;
 	case 5:
 		wk.op = WK_PROGRESS;
-		wk.u.progress = (struct wk_progress){1, 5, 5};
+		wk.u.progress = (struct wire_progress){1, 5, 5};
 		break;
 	case 6:
 		wk.op = WK_STATE;
@@ -367,7 +367,7 @@ static int worker_message(unsigned k, struct chan_msg *m)
 		break;
 	case 7:
 		wk.op = WK_FAILED;
-		wk.u.failed = (struct wk_failed){-5, "no"};
+		wk.u.failed = (struct wire_failed){-5, "no"};
 		break;
 	default:
 		wk.op = WK_ENDED;

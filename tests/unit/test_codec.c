@@ -258,7 +258,7 @@ static void test_reports_and_ends(void **state)
 static void test_balloon(void **state)
 {
 	static const struct wk_balloon_state want = {BALLOON_MAX, GUEST_PAGE, true, 1, 2, 3, UINT64_MAX};
-	static const struct ctl_balloon_info info = {GiB, MiB, true, 1, 2, 3, UINT64_MAX};
+	static const struct wk_balloon_state info = {GiB, MiB, true, 1, 2, 3, UINT64_MAX};
 	static struct wk_msg wk;
 	struct ctl_request q;
 	struct ctl_event ev;
