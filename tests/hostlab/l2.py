@@ -14,9 +14,13 @@ import re
 import select
 import signal
 import subprocess
+import sys
 import termios
 import time
 import tty
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__))), 'lib'))
+from patience import PATIENCE  # noqa: E402
 
 BASE_CMDLINE = 'console=ttyS0 quiet panic=-1 reboot=t init_on_alloc=0'
 
@@ -67,7 +71,7 @@ class Guest:
         self.log += data
         return bool(data)
 
-    def until(self, pattern, timeout=60):
+    def until(self, pattern, timeout=PATIENCE):
         """Waits for the regular expression (bytes) in what was not yet taken; takes and returns the match and what was before it."""
         end = time.monotonic() + timeout
         while True:
@@ -85,12 +89,12 @@ class Guest:
         while data:
             data = data[os.write(self._line, data):]
 
-    def ready(self, timeout=90):
+    def ready(self, timeout=PATIENCE):
         """Waits for the agent (guest/init); returns the seconds from start to it, and by the guest's own clock."""
         m, _ = self.until(rb'@@READY ([\d.]+)\r?\n', timeout)
         return time.monotonic() - self.started, float(m[1])
 
-    def run(self, command, timeout=30):
+    def run(self, command, timeout=PATIENCE):
         """Runs a shell command of one line in the guest. Returns (exit status, output)."""
         if '\n' in command:
             raise ValueError('the agent reads one line')
@@ -98,14 +102,14 @@ class Guest:
         m, before = self.until(rb'\n@@RC=(\d+)\r?\n', timeout)
         return int(m[1]), before.decode(errors='replace').replace('\r', '')
 
-    def sh(self, command, timeout=30):
+    def sh(self, command, timeout=PATIENCE):
         """The output of a command that has to succeed."""
         code, output = self.run(command, timeout)
         if code:
             self._fail('%r ended with %d and said %r' % (command, code, output))
         return output
 
-    def wait(self, timeout=30):
+    def wait(self, timeout=PATIENCE):
         """Waits for the process to end by itself; returns its exit status. Goes on reading the line, so that nobody blocks on it."""
         end = time.monotonic() + timeout
         open_line = True
@@ -120,7 +124,7 @@ class Guest:
             open_line = self._read(0)
         return self.process.returncode
 
-    def power_off(self, timeout=30):
+    def power_off(self, timeout=PATIENCE):
         self.send(b'poweroff -f\n')
         return self.wait(timeout)
 
@@ -131,7 +135,7 @@ class Guest:
             # First in a way that lets a private broker or the like go too.
             self.process.terminate()
             try:
-                self.process.wait(5)
+                self.process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 os.killpg(self.process.pid, signal.SIGKILL)
                 self.process.wait()

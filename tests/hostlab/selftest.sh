@@ -1,6 +1,5 @@
 #!/bin/sh
 # Is the emulated host what its topology says? Runs on it; TAP.
-# timeout: 120
 n=0
 bad=0
 check() { # WHAT EXPECTED FOUND

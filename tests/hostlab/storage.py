@@ -27,7 +27,7 @@ class Backend:
         if os.path.exists(self.socket):
             os.unlink(self.socket)
         self.process = subprocess.Popen(self.argv)
-        end = time.monotonic() + 60
+        end = time.monotonic() + l2.PATIENCE
         while not os.path.exists(self.socket):
             if time.monotonic() > end or self.process.poll() is not None:
                 raise l2.Failed('qemu-storage-daemon did not come up')
@@ -64,9 +64,9 @@ class Writers:
     def failures(self):
         return self.vm.sh('grep -h FAIL /tmp/w*; true')
 
-    def stop(self, timeout=120):
+    def stop(self):
         """({first block: rounds of each}, how many writes in all); raises what a writer has found."""
-        out = self.vm.sh('touch /tmp/stop; while pidof stamp >/dev/null; do usleep 100000; done; cat /tmp/w*', timeout)
+        out = self.vm.sh('touch /tmp/stop; while pidof stamp >/dev/null; do usleep 100000; done; cat /tmp/w*')
         rows = [line.split() for line in out.splitlines() if line.startswith('ROUNDS')]
         if len(rows) != self.cpus:
             raise l2.Failed('writers: %s' % out[:1000])

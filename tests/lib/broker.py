@@ -13,6 +13,7 @@ import sys
 import time
 
 import procfs
+from patience import PATIENCE
 
 BIN = os.path.join(os.environ['BULKHEAD_BIN'], 'bulkhead')
 BROKER = os.path.join(os.environ['BULKHEAD_LIBEXEC'], 'bulkhead-broker')
@@ -130,9 +131,9 @@ class Event:
 
 
 class Conn:
-    """One connection. timeout: seconds after which a missing answer is an error (a hang, not slowness)."""
+    """One connection. timeout: seconds after which a missing answer is an error."""
 
-    def __init__(self, path, timeout=30):
+    def __init__(self, path, timeout=PATIENCE):
         self.s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.s.connect(path)  # blocks while the backlog is full
         self.s.settimeout(timeout)
@@ -201,7 +202,7 @@ class Broker:
             self.p = subprocess.Popen([BROKER, '--socket', self.path, '--socket-mode', '0666', *flags], stdin=subprocess.DEVNULL, stderr=log,
                                       user=uid)
         Broker.living.append(self)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         while True:
             try:
                 with self.conn() as c:
@@ -237,7 +238,7 @@ class Broker:
 
     def cli(self, *args, **kw):
         return subprocess.run([BIN, *args], env=dict(os.environ, BULKHEAD_SOCKET=self.path), stdin=subprocess.DEVNULL, capture_output=True,
-                              text=True, timeout=120, **kw)
+                              text=True, timeout=PATIENCE, **kw)
 
     def info(self, vm):
         p = self.cli('info', vm, '--json')
@@ -248,7 +249,7 @@ class Broker:
         """Its exit code. Everything it made must be gone with it."""
         helpers = self.helpers() if self.p.poll() is None else []
         self.p.send_signal(sig)
-        code = self.p.wait(60)
+        code = self.p.wait(PATIENCE)
         until(lambda: not any(os.path.exists('/proc/%d' % h) for h in helpers), 'helpers outlive the broker')
         return code
 
@@ -260,7 +261,7 @@ class Broker:
                 b.p.terminate()
         for b in brokers:
             try:
-                b.p.wait(60)
+                b.p.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 b.p.kill()
                 b.p.wait()
@@ -294,7 +295,7 @@ def zombie(pid):
         return True
 
 
-def until(condition, what, seconds=60):
+def until(condition, what, seconds=PATIENCE):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, what

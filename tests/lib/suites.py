@@ -23,7 +23,8 @@ INST = os.path.join(TOP, 'build', 'inst')
 LOGS = os.path.join(TOP, 'build', 'logs')
 LAB = os.path.join(TOP, 'tests', 'hostlab', 'lab')
 MANIFEST = os.path.join(TOP, 'tests', 'hostlab', 'manifest')
-LAB_TIMEOUT = 2400
+LAB_SLOW = 2  # how many times as long tests may take there
+LAB_SILENCE = LAB_SLOW * tap.DEFAULT_TIMEOUT + 300  # seconds without a word, which each test says at its end, until a lab is given up
 LAB_KB = 8 << 20  # no emulated host has been seen to use more
 SUITES = ('unit', 'arch', 'privsep', 'system', 'hostlab')
 
@@ -36,8 +37,8 @@ def environment():
 
 
 class Test:
-    def __init__(self, name, argv, timeout=None, cwd=None, exit_code_only=False, env=None):
-        self.name, self.argv, self.timeout, self.cwd = name, argv, timeout, cwd
+    def __init__(self, name, argv, cwd=None, exit_code_only=False, env=None):
+        self.name, self.argv, self.cwd = name, argv, cwd
         self.exit_code_only, self.env = exit_code_only, env or {}
 
 
@@ -50,7 +51,7 @@ def meson_tests():
     for t in listed:
         own = {s.split(':')[-1] for s in t['suite']}
         suite = next((s for s in SUITES if s in own), 'unit')
-        tests.append((suite, Test('%s/%s' % (suite, t['name'].replace('/', '_')), t['cmd'], t['timeout'], t['workdir'],
+        tests.append((suite, Test('%s/%s' % (suite, t['name'].replace('/', '_')), t['cmd'], t['workdir'],
                                   t['protocol'] == 'exitcode', t['env'])))
     return tests
 
@@ -97,14 +98,13 @@ class Lab:
     def __init__(self, topology, rows):
         self.topology, self.rows, self.code = topology, rows, None
         self.job = os.path.join(LOGS, 'hostlab', topology)
-        self.limit = time.monotonic() + 2 * LAB_TIMEOUT + 120
-        self.said = b''
+        self.heard, self.said = time.monotonic(), b''
         shutil.rmtree(self.job, ignore_errors=True)
         os.makedirs(self.job)
         print('\n-- hostlab: %s' % topology, flush=True)
-        argv = [LAB, '--topology', topology, '--job', self.job, '--timeout', str(LAB_TIMEOUT), '--env', 'BULKHEAD_', '--',
+        argv = [LAB, '--topology', topology, '--job', self.job, '--timeout', str(LAB_SILENCE), '--env', 'BULKHEAD_', '--',
                 sys.executable, os.path.join(TOP, 'tests', 'lib', 'tap.py'), '--results', '/run/job/results.json',
-                '--logs', '/run/job/logs', '--slow', '4'] + ['%s=%s' % r for r in rows]
+                '--logs', '/run/job/logs', '--slow', str(LAB_SLOW)] + ['%s=%s' % r for r in rows]
         self.proc = subprocess.Popen(argv, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                      start_new_session=True, preexec_fn=tap.end_with_us)
 
@@ -113,6 +113,7 @@ class Lab:
         if not select.select([self.proc.stdout], [], [], seconds)[0]:
             return False
         data = os.read(self.proc.stdout.fileno(), 65536)
+        self.heard = time.monotonic()
         self.said += data
         whole = self.said.rfind(b'\n') + 1 if data else len(self.said)
         sys.stdout.buffer.write(self.said[:whole])
@@ -123,9 +124,9 @@ class Lab:
     def over(self, seconds):
         """Whether it has ended, after at most so long."""
         silent = self.show(seconds)
-        if not silent and time.monotonic() < self.limit:
+        if not silent and time.monotonic() < self.heard + LAB_SILENCE + 120:
             return False
-        self.end(10 if silent else 0)
+        self.end(120 if silent else 0)
         return True
 
     def end(self, patience=0):
@@ -135,7 +136,7 @@ class Lab:
         except subprocess.TimeoutExpired:
             self.proc.terminate()  # lets it take its daemons along
             try:
-                self.proc.wait(10)
+                self.proc.wait(60)
             except subprocess.TimeoutExpired:
                 self.proc.kill()
                 self.proc.wait()
@@ -173,7 +174,7 @@ class Run:
 
     def here(self, tests):
         for t in tests:
-            self.count(tap.run(t.name, t.argv, dict(environment(), **t.env), LOGS, t.timeout, t.cwd, t.exit_code_only, self.keep))
+            self.count(tap.run(t.name, t.argv, dict(environment(), **t.env), LOGS, None, t.cwd, t.exit_code_only, self.keep))
 
     def in_labs(self, plan):
         """Boots the lab once for each topology and runs its tests there; a test that has no result when the lab is gone has failed. A lab

@@ -4,7 +4,8 @@ A producer is any executable that prints TAP on its standard output. It gets a p
 and a time limit of its own. It counts as failed, beside its `not ok` lines, when it dies, exits with an error, prints no plan, prints fewer
 or more results than planned, prints too much, or leaves processes, mounts or memory behind. A skipped result is neither passed nor failed, and is shown.
 
-As a program: tap.py [--results FILE] [--logs DIR] [--slow TIMES] [--keep] NAME=PATH...   (what the host lab runs inside the emulated host)
+As a program: tap.py [--results FILE] [--logs DIR] [--slow TIMES] [--late SECONDS] [--keep] NAME=PATH...   (what the host lab runs inside the
+emulated host)
 """
 
 import ctypes
@@ -21,7 +22,8 @@ import time
 import hoststate
 import memgroup
 
-DEFAULT_TIMEOUT = 300
+DEFAULT_TIMEOUT = 900  # seconds: for what hangs, not for what is slow
+LATE = 60  # seconds that processes and memory of a test have to go after it: the kernel frees some of it late
 OUTPUT_LIMIT = 64 << 20
 MEMORY_SLACK = 16 << 10  # KiB; the kernel counts in batches for each CPU
 PR_SET_CHILD_SUBREAPER = 36
@@ -188,7 +190,7 @@ def kill_descendants():
         except ProcessLookupError:
             pass
     if left:
-        wait_until_alone(5)
+        wait_until_alone(LATE)
     return left
 
 
@@ -217,7 +219,7 @@ def declared_timeout(path):
     return int(m[1]) if m else None
 
 
-def run(name, argv, env, logs, timeout=None, cwd=None, exit_code_only=False, keep=False):
+def run(name, argv, env, logs, timeout=None, cwd=None, exit_code_only=False, keep=False, late=LATE):
     """Runs one producer and returns its Outcome. The runner must be a subreaper without other children."""
     outcome = Outcome(name)
     timeout = timeout or declared_timeout(argv[0]) or DEFAULT_TIMEOUT
@@ -254,7 +256,7 @@ def run(name, argv, env, logs, timeout=None, cwd=None, exit_code_only=False, kee
                     why = 'printed more than %d MiB: killed' % (OUTPUT_LIMIT >> 20)
                     break
         if not why:
-            left = wait_until_alone(2)
+            left = wait_until_alone(late)
             if left:
                 why = 'left processes behind: ' + ', '.join('%d (%s)' % i for i in sorted(left.items()))
     finally:
@@ -273,7 +275,7 @@ def run(name, argv, env, logs, timeout=None, cwd=None, exit_code_only=False, kee
         elif not mounts_below(tmp):
             shutil.rmtree(tmp, ignore_errors=True)
         if group:
-            left = 0 if keep else group.left(MEMORY_SLACK, 5)
+            left = 0 if keep else group.left(MEMORY_SLACK, late)
             if left:
                 why = why or 'left %d MiB of memory behind' % (left >> 10)
             group.remove()
@@ -314,7 +316,7 @@ def report(outcome):
 
 
 def main(argv):
-    results, logs, slow, keep = None, None, 1, False
+    results, logs, slow, late, keep = None, None, 1, LATE, False
     while argv and argv[0].startswith('--'):
         if argv[0] == '--results':
             results, argv = argv[1], argv[2:]
@@ -322,6 +324,8 @@ def main(argv):
             logs, argv = argv[1], argv[2:]
         elif argv[0] == '--slow':
             slow, argv = int(argv[1]), argv[2:]
+        elif argv[0] == '--late':
+            late, argv = int(argv[1]), argv[2:]
         elif argv[0] == '--keep':
             keep, argv = True, argv[1:]
         else:
@@ -339,7 +343,7 @@ def main(argv):
             name, _, path = arg.partition('=')
             if name in done:
                 continue
-            o = run(name, [path], os.environ, logs or own_logs, slow * (declared_timeout(path) or DEFAULT_TIMEOUT), keep=keep)
+            o = run(name, [path], os.environ, logs or own_logs, slow * (declared_timeout(path) or DEFAULT_TIMEOUT), keep=keep, late=late)
             report(o)
             outcomes.append(o.as_dict())
             if results:  # after each test: what is known survives whatever comes

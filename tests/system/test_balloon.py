@@ -1,5 +1,4 @@
 #!/usr/bin/python3
-# timeout: 300
 """The balloon and reports of free pages: what the host has afterwards, for every kind of memory, and what a guest may say. The probe guest
 drives the device, also in ways that no good driver would."""
 

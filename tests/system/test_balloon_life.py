@@ -1,5 +1,4 @@
 #!/usr/bin/python3
-# timeout: 300
 """The balloon in the life of a VM: those who work on it are killed in the middle; DIMMs come and go with pages of theirs in it; a disk's back-end
 writes into pages that were given up or reported."""
 

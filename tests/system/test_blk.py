@@ -1,5 +1,4 @@
 #!/usr/bin/python3
-# timeout: 600
 """A disk behind Debian's qemu-storage-daemon, driven by the probe guest: what it writes is in the image and the other way round, by polling and
 by interrupts, on several queues, and while the daemon is killed and started again under load."""
 

@@ -1,5 +1,4 @@
 #!/usr/bin/python3
-# timeout: 400
 """A disk whose back-end the broker starts, under the probe guest's load with many requests in flight, while the back-end is killed again and again:
 no write is lost, none is done twice, raw and qcow2."""
 

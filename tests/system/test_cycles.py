@@ -1,5 +1,4 @@
 #!/usr/bin/python3
-# timeout: 600
 """200 lives of VMs, 8 at a time, of every kind: afterwards host and broker have what they had before."""
 
 import os

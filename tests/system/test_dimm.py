@@ -1,5 +1,4 @@
 #!/usr/bin/python3
-# timeout: 600
 """Memory that comes and goes as DIMMs: what the guest finds in the registers of the memory slots, what its answers lead to, and what the host
 has afterwards. The probe guest does by hand what a guest's ACPI would do, and what none should."""
 

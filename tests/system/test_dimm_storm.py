@@ -1,5 +1,4 @@
 #!/usr/bin/python3
-# timeout: 600
 """Resizes by DIMM without end, for three kinds of memory at once: guests that take, refuse, let go, keep, do not answer, eject unasked and reset
 themselves; the command, memsrv and the worker killed in between. Afterwards guest, broker and kernel count the same, and no page stays promised."""
 

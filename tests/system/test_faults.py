@@ -1,5 +1,4 @@
 #!/usr/bin/python3
-# timeout: 300
 """What goes wrong around a VM: kernels that are none, full disks, missing devices, too few descriptors, closed standard descriptors."""
 
 import os

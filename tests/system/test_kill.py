@@ -1,5 +1,4 @@
 #!/usr/bin/python3
-# timeout: 900
 """kill -9 of every process at every stage: its VM ends and says why, nothing is left, and the VM beside it notices nothing."""
 
 import json
@@ -77,7 +76,7 @@ def undisturbed(b, w, inventory, what, gone=True):
         p = b('delete', 'victim')
         if p.returncode:
             return t.ok(False, what + ': it can be deleted', p.stderr)
-    bad = inventory.same(PATIENCE)
+    bad = inventory.same()
     if not w.answers():
         bad.append('the other VM does not answer')
     left = [v['name'] for v in b.json('list')['vms']]
@@ -257,7 +256,7 @@ def private():
                 err = c.errors()
                 words = {'broker': 'broker', 'spawner': 'broker', 'worker': 'worker', 'memsrv': 'mem'}[who]
                 t.ok(words in err, what + ': says who', err)
-            t.equal(before.same(PATIENCE), [], what + ': nothing is left')
+            t.equal(before.same(), [], what + ': nothing is left')
     bad = []
     for i in range(ROUNDS):
         delay = rng.uniform(0, 0.02) * (20 if LAB else 1)
@@ -279,7 +278,7 @@ def private():
         p.stdout.close()
         p.stderr.close()
     t.equal(bad, [], 'private broker, killed at %d random moments: every run ends' % ROUNDS)
-    t.equal(before.same(PATIENCE), [], 'private broker, killed at %d random moments: nothing is left' % ROUNDS)
+    t.equal(before.same(), [], 'private broker, killed at %d random moments: nothing is left' % ROUNDS)
 
 
 def brokers():

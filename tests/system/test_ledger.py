@@ -1,5 +1,4 @@
 #!/usr/bin/python3
-# timeout: 300
 """Promises of memory: VMs that come at the same moment get what fits and not a page more; who goes short hears it before anything is made."""
 
 import json

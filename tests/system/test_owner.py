@@ -1,5 +1,4 @@
 #!/usr/bin/python3
-# timeout: 600
 """Whose VM it is: what others see of it, what the operator bounds, and what a user can have without root, with and without user namespaces."""
 
 import contextlib

@@ -1,5 +1,4 @@
 #!/usr/bin/python3
-# timeout: 300
 """Memory that grows in the life of a VM: described as in the reference; asked for wrongly; with advice to the host; stopped and booted, reset, paused
 and ended while it grows."""
 

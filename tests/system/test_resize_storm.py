@@ -1,5 +1,4 @@
 #!/usr/bin/python3
-# timeout: 600
 """A thousand resizes in a row by virtio-mem, followed or not, with the command or memsrv killed in between: afterwards what the broker says is what the kernel
 counts, and no page stays promised."""
 

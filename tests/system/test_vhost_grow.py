@@ -1,5 +1,4 @@
 #!/usr/bin/python3
-# timeout: 300
 """What vhost-user back-ends know of memory that grows: what is plugged before the guest has its answer, what is not plugged never, and nothing is
 taken from under rings that run. Back-ends that have room for few regions, that hang or refuse; and a guest that has its disk write where nothing
 is plugged."""

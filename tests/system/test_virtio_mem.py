@@ -1,5 +1,4 @@
 #!/usr/bin/python3
-# timeout: 600
 """Memory that grows and shrinks by virtio-mem: what the guest is told, what it may do, what the host has afterwards. The probe guest
 drives the devices, also in ways that no good driver would."""
 

@@ -1,5 +1,4 @@
 #!/usr/bin/python3
-# timeout: 600
 """Zones of every backing, field by field: what the plan says, what the broker tells, what /proc shows, what the guest sees."""
 
 import fcntl

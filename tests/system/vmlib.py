@@ -18,6 +18,7 @@ import time
 sys.path.insert(0, os.path.join(os.environ['BULKHEAD_SRC'], 'tests', 'lib'))
 import memgroup  # noqa: E402
 import procfs  # noqa: E402
+from patience import PATIENCE  # noqa: E402
 from hoststate import HugePool, Setting  # noqa: E402,F401
 
 BIN = os.environ['BULKHEAD_BIN']
@@ -27,7 +28,6 @@ TMP = os.environ['TEST_TMP']
 LIBEXEC = os.environ['BULKHEAD_LIBEXEC']
 PROGRAMS = [CLI] + [os.path.join(LIBEXEC, 'bulkhead-' + p) for p in ('broker', 'memsrv', 'worker')]
 LAB = 'LAB_TOPOLOGY' in os.environ  # an emulated host, some twenty times slower: smaller zones, fewer rounds
-PATIENCE = 240 if LAB else 60  # seconds until a test stops hoping; nothing is judged by how long it took
 MiB = 1 << 20
 
 
@@ -170,7 +170,7 @@ class Inventory:
             self.before['sockets'] = now['sockets']
         return ['%s: was %s, is %s' % (k, self.before[k], now[k]) for k in now if now[k] != self.before[k]]
 
-    def same(self, patience=20):
+    def same(self, patience=PATIENCE):
         end = time.monotonic() + patience
         while True:
             d = self.differences()
@@ -445,7 +445,7 @@ class Memory:
     def used(self):
         return memgroup.used(self.group) - files_kb(TMP) if self.group else 0
 
-    def back(self, tap, what, slack_mib=64, patience=30):
+    def back(self, tap, what, slack_mib=64, patience=PATIENCE):
         """One result of the test: it is so again. Waits, because the kernel frees some of it late."""
         if not self.group:
             return tap.skip(what, 'there is no memory control group to be had on this host')
