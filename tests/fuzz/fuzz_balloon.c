@@ -3,19 +3,18 @@
  *
  *	meson setup build/fuzz -Dfuzz=true && ninja -C build/fuzz tests/fuzz/fuzz_balloon
  */
+#include "fuzz.h"
+
 #include "virtio/balloon.h"
 
 #include <linux/pci_regs.h>
 #include <linux/virtio_config.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define GUEST_LEN 0x10000u
 #define BORDER    0x8000u
 #define STEPS_MAX 5000u /* rings that lie on each other ask for ever; the worker turns to others meanwhile */
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 extern const struct virtio_type virtio_balloon;
 static uint8_t guest[GUEST_LEN] __attribute__((aligned(GUEST_PAGE)));
@@ -96,23 +95,3 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	return 0;
 }
-
-#ifndef FUZZ_LIBFUZZER
-int main(int argc, char **argv)
-{
-	static uint8_t data[1 << 17];
-
-	for (int i = 1; i < argc; i++) {
-		FILE *f = fopen(argv[i], "r");
-		size_t n = f ? fread(data, 1, sizeof(data), f) : 0;
-
-		if (!f) {
-			perror(argv[i]);
-			return 1;
-		}
-		fclose(f);
-		LLVMFuzzerTestOneInput(data, n);
-	}
-	return 0;
-}
-#endif

@@ -3,13 +3,12 @@
  *
  *	meson setup build/fuzz -Dfuzz=true && ninja -C build/fuzz tests/fuzz/fuzz_mem_blocks
  */
+#include "fuzz.h"
+
 #include "virtio/mem_blocks.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -47,23 +46,3 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	free(bits);
 	return 0;
 }
-
-#ifndef FUZZ_LIBFUZZER
-int main(int argc, char **argv)
-{
-	static uint8_t data[1 << 16];
-
-	for (int i = 1; i < argc; i++) {
-		FILE *f = fopen(argv[i], "r");
-		size_t n = f ? fread(data, 1, sizeof(data), f) : 0;
-
-		if (!f) {
-			perror(argv[i]);
-			return 1;
-		}
-		fclose(f);
-		LLVMFuzzerTestOneInput(data, n);
-	}
-	return 0;
-}
-#endif

@@ -5,14 +5,14 @@
  *	build/fuzz/tests/fuzz/fuzz_parse corpus                                     clang: libFuzzer
  *	build/fuzz/tests/fuzz/fuzz_parse 1000000 tests/unit/config_cases.tsv [SEED]  gcc: so many mutations of the test rows
  */
+#include "fuzz.h"
+
 #include "../../broker/ctl/config_json.h"
 #include "model/mem_plan.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void judge(const struct vm_spec *s, int parsed, struct diags *ds)
 {

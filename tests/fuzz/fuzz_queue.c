@@ -5,15 +5,14 @@
  *	meson setup build/fuzz -Dfuzz=true && ninja -C build/fuzz tests/fuzz/fuzz_queue      (clang: libFuzzer; gcc: reads files)
  *	mkdir corpus && build/fuzz/tests/fuzz/fuzz_queue corpus
  */
+#include "fuzz.h"
+
 #include "virtio/queue.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define MEMORY_LEN 0x4000u
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct memory {
 	uint8_t *low, *high; /* two zones, each on its own heap block */
@@ -82,23 +81,3 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	free(m.high);
 	return 0;
 }
-
-#ifndef FUZZ_LIBFUZZER
-int main(int argc, char **argv)
-{
-	static uint8_t data[MEMORY_LEN + 4];
-
-	for (int i = 1; i < argc; i++) {
-		FILE *f = fopen(argv[i], "r");
-		size_t n = f ? fread(data, 1, sizeof(data), f) : 0;
-
-		if (!f) {
-			perror(argv[i]);
-			return 1;
-		}
-		fclose(f);
-		LLVMFuzzerTestOneInput(data, n);
-	}
-	return 0;
-}
-#endif

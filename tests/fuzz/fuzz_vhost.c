@@ -1,12 +1,11 @@
 /* Fuzz target: what a vhost-user back-end says. The input is a byte that chooses the request it answers, the number of
  * descriptors, and header and payload as they come off the socket. Usage as in fuzz_queue.c. */
+#include "fuzz.h"
+
 #include "vhost/codec.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -38,20 +37,3 @@ out:
 	free(m);
 	return 0;
 }
-
-#ifndef FUZZ_LIBFUZZER
-int main(int argc, char **argv)
-{
-	static uint8_t buf[4096];
-
-	for (int i = 1; i < argc; i++) {
-		FILE *f = fopen(argv[i], "rb");
-
-		if (f) {
-			LLVMFuzzerTestOneInput(buf, fread(buf, 1, sizeof(buf), f));
-			fclose(f);
-		}
-	}
-	return 0;
-}
-#endif

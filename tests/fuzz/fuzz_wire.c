@@ -4,14 +4,14 @@
  *	build/fuzz/tests/fuzz/fuzz_wire --seeds corpus && build/fuzz/tests/fuzz/fuzz_wire corpus
  *
  * Without libFuzzer it runs the files named on its command line once each, which is enough to look at a finding. */
+#include "fuzz.h"
+
 #include "codec_samples.h"
 
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -63,47 +63,3 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 		exit(write_seeds((*argv)[2]));
 	return 0;
 }
-
-#ifndef FUZZ_LIBFUZZER
-static int run_file(const char *path)
-{
-	static uint8_t data[CHAN_MSG_MAX + 1];
-	FILE *f = fopen(path, "r");
-	size_t n;
-
-	if (!f) {
-		perror(path);
-		return 1;
-	}
-	n = fread(data, 1, sizeof(data), f);
-	fclose(f);
-	LLVMFuzzerTestOneInput(data, n);
-	return 0;
-}
-
-int main(int argc, char **argv)
-{
-	int r = 0;
-
-	LLVMFuzzerInitialize(&argc, &argv);
-	for (int i = 1; i < argc; i++) {
-		struct dirent **names;
-		int n = scandir(argv[i], &names, NULL, alphasort);
-
-		if (n < 0) {
-			r |= run_file(argv[i]);
-			continue;
-		}
-		for (int j = 0; j < n; j++) {
-			char path[4096];
-
-			snprintf(path, sizeof(path), "%s/%s", argv[i], names[j]->d_name);
-			if (names[j]->d_name[0] != '.')
-				r |= run_file(path);
-			free(names[j]);
-		}
-		free(names);
-	}
-	return r;
-}
-#endif
