@@ -13,7 +13,8 @@
 #define STILL_MS 1000u  /* that a guest stands still for requests of its disks at most, before it goes on for as long */
 #define LOOK_MS  1      /* how often they are looked at meanwhile */
 #define BURST    16u    /* requests that are done one after the other before the rest of the machine has its turn */
-#define NEXT_US  50u    /* that the next request of a guest on its way is looked for, before poll sleeps */
+#define NEXT_US  100u   /* that the next request of a guest on its way is looked for, before poll sleeps */
+#define FAIR_US  1000u  /* for a unit of memory slots to change: ten times as long as it takes */
 #define PAUSES   16u    /* between two looks: a vCPU may want the lock */
 
 void hotplug_init(struct machine *m, int plug_fd)
@@ -50,10 +51,19 @@ static void set_blocks(struct machine *m, struct gm_hot *h, struct mem_range r, 
 	pthread_mutex_unlock(&m->dev_lock);
 }
 
+static uint64_t now_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
 static int change_slots(struct machine *m, const struct gm_hot *h, struct mem_range r, bool plug,
 			const struct hotplug_pause *pause)
 {
 	bool quiet = hot_slots_disturbs(&m->hotplug.slots, h, r, plug);
+	uint64_t units = r.n * h->blocks.block_size / HOTPLUG_ALIGN + 1, began = now_us();
 	int rc;
 
 	if (quiet)
@@ -63,6 +73,7 @@ static int change_slots(struct machine *m, const struct gm_hot *h, struct mem_ra
 		m->hotplug.lost = true;
 	if (quiet && !m->hotplug.lost) /* the end must not find a guest that has read ones where its memory was */
 		pause->release(pause->arg);
+	pace_took(&m->pace, now_us() - began, units * FAIR_US);
 	return rc;
 }
 
@@ -174,6 +185,7 @@ static void answer(struct machine *m, size_t i, uint16_t response)
 	else
 		virtio_mem_finish(&m->virtio.dev[m->virtio.first_mem + i], response);
 	pthread_mutex_unlock(&m->dev_lock);
+	runctl_round(&m->run);
 }
 
 /* UNPLUG_ALL comes as all of the window, whatever is plugged of it. */
@@ -264,14 +276,6 @@ static bool go_on(struct machine *m, const struct hotplug_pause *pause, uint64_t
 	return true;
 }
 
-static uint64_t now_us(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
-
 static bool any_request(struct machine *m, bool on_its_way)
 {
 	bool there = false;
@@ -290,7 +294,7 @@ static bool any_request(struct machine *m, bool on_its_way)
  * request itself. */
 static bool await_next(struct machine *m)
 {
-	uint64_t until = now_us() + (any_request(m, true) ? NEXT_US : 0);
+	uint64_t until = now_us() + (pace_may_look(&m->pace) && any_request(m, true) ? NEXT_US : 0);
 
 	for (;;) {
 		if (any_request(m, false))
@@ -300,6 +304,19 @@ static bool await_next(struct machine *m)
 		for (unsigned i = 0; i < PAUSES; i++)
 			__builtin_ia32_pause();
 	}
+}
+
+static void keep_pace(struct machine *m)
+{
+	struct hotplug *hp = &m->hotplug;
+
+	if (hp->acpi || hp->awaited == m->pace.awaited)
+		return;
+	hp->awaited = m->pace.awaited;
+	pthread_mutex_lock(&m->dev_lock);
+	for (size_t i = 0; i < hp->n; i++)
+		virtio_pci_await(&m->virtio.dev[m->virtio.first_mem + i], hp->awaited);
+	pthread_mutex_unlock(&m->dev_lock);
 }
 
 /* One request of each window. Returns how many were begun. */
@@ -330,10 +347,15 @@ int hotplug_work(struct machine *m, const struct hotplug_pause *pause, uint64_t 
 	bool done, again = false;
 
 	do {
+		pace_attend(&m->pace);
 		begun = turn(m, pause, now, &done);
 		n += begun;
+		keep_pace(m);
 		again = begun && done && !hp->lost && (hp->acpi || await_next(m));
 	} while (again && !hp->acpi && n < BURST);
+	pace_leave(&m->pace);
+	if (done)
+		runctl_round(&m->run);
 	if (done)
 		return again ? 0 : -1;
 	return c->still ? LOOK_MS : now < c->turn ? (int)(c->turn - now) : now < c->until ? (int)(c->until - now) : 0;

@@ -34,7 +34,8 @@ struct hotplug {
 	uint64_t told_at[GM_HOT_MAX];  /* ms */
 	bool lost;                     /* KVM did not give a slot back: the machine cannot go on */
 	struct hotplug_change change;
-	size_t next; /* window whose turn it is */
+	size_t next;  /* window whose turn it is */
+	bool awaited; /* vCPUs that ask wait for the answer */
 };
 
 /* How vCPUs are kept from running for a moment. Holding what is held, and releasing what is not, does no harm. */

@@ -16,6 +16,7 @@
 #include "kvm/runctl.h"
 #include "kvm/vcpu.h"
 #include "kvm/vm.h"
+#include "pace.h"
 #include "pci/pci.h"
 #include "virtio/devices.h"
 
@@ -24,6 +25,7 @@ struct machine {
 	struct vm vm;
 	struct topology topology;
 	struct runctl run;
+	struct pace pace;
 	uint32_t n_vcpus;
 	struct vcpu vcpu[LIM_CPUS];
 	pthread_mutex_t dev_lock;

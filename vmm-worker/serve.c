@@ -109,6 +109,8 @@ static void keep_still(void *arg)
 	if (s->phase == PHASE_HELD)
 		return;
 	runctl_hold(&s->m->run);
+	if (runctl_all_parked(&s->m->run))
+		return;
 	for (uint32_t i = 0; i < s->m->n_vcpus; i++)
 		vcpu_kick(&s->m->vcpu[i], s->pid);
 	runctl_wait_all_parked(&s->m->run);

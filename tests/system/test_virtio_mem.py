@@ -7,6 +7,7 @@ import os
 import re
 import time
 
+from probe_vmem import Guest
 from vmlib import LAB, Broker, Console, HugePool, Inventory, MiB, Tap, pages_kb, private, procfs, until
 
 t = Tap()
@@ -243,6 +244,53 @@ with Broker() as b:
         c.kill()
         b('stop', 'poor', check=0)
         b('delete', 'poor', check=0)
+
+
+
+def one_cpu(b):
+    """All of a VM on one host CPU, where vCPUs wait for what they have asked for instead of being in its way: nobody is forgotten there, whatever happens
+    meanwhile."""
+    with Guest(b, 'one', '--cpus', 'boot=3', '--memory', 'size=0,hotplug_method=virtio-mem', '--memory-zone', 'id=low,size=64M', 'id=mem0,size=0,thp=on,hotplug_size=256M',
+               'id=mem1,size=0,shared=on,hotplug_size=256M') as g:
+        g.windows()
+        size = lambda z, mib: b('resize-zone', 'one', z, '%dM' % mib, '--no-wait', check=0)
+        for at_once in 64, 1, 1:
+            for mib in 256, 0:
+                size('mem0', mib)
+                until(lambda: g.windows()[0][2] == mib * MiB, 'the guest is told')
+                t.ok(word(g.do('follow 0 %d' % at_once)) == 'ack', 'one CPU: %d MiB in requests of %d blocks' % (mib, at_once))
+        size('mem0', 64)
+        size('mem1', 64)
+        until(lambda: [w[2] for w in g.windows()] == [64 * MiB] * 2, 'the guest is told')
+        for d in 0, 1:
+            got = g.do('vrace %d 1500' % d)
+            m = re.search(r'(\d+) requests, (\d+) disturbances, (\d+) resets, (\d+) torn', got)
+            t.ok(m and int(m[1]) > 10 and int(m[2]) > 100 and m[4] == '0', 'one CPU: all vCPUs ring, with requests and without, and reset the device', got)
+            t.ok(follows_all(g, d), 'one CPU: afterwards the device is in order')
+        for i in range(6):
+            mib = (256, 32)[i % 2]
+            size('mem0', mib)
+            until(lambda: g.windows()[0][2] == mib * MiB, 'the guest is told')
+            g.send('follow 0 1\n')
+            for _ in range(5):
+                b('pause', 'one', check=0)
+                t.equal(b.state('one'), 'paused', 'one CPU: paused in the middle of it')
+                b('resume', 'one', check=0)
+            t.ok('= ok' in g.expect('= ') + g.expect('\n'), 'one CPU: and it goes on to the end')
+        until(lambda: g.sizes('mem0') == (32 * MiB, 32 * MiB), 'the broker hears')
+        size('mem0', 256)
+        until(lambda: g.windows()[0][2] == 256 * MiB, 'the guest is told')
+        g.send('follow 0 1\n')
+        p = b('stop', 'one')
+        t.ok(p.returncode == 0, 'one CPU: stopped in the middle of it', p.stderr)
+
+
+def follows_all(g, d):
+    return word(g.do('unplugall %d' % d)) == 'ack' and word(g.do('follow %d' % d)) == 'ack'
+
+
+with Broker(prefix=['taskset', '-c', str(min(os.sched_getaffinity(0)))]) as b, t.part('one CPU'):
+    one_cpu(b)
 
 t.equal(before.same(), [], 'nothing is left behind')
 t.done()

@@ -181,6 +181,40 @@ static void test_pci_cfg(void **state)
 	assert_int_equal(common(VIRTIO_PCI_COMMON_STATUS, 1), 3);
 }
 
+/* A device whose guest waits: the main thread is kicked by whoever rang, once that has given the lock back. */
+static void test_awaited(void **state)
+{
+	struct virtio_dev *d = &virtio.dev[0];
+
+	start(RNG, 0);
+	for (unsigned i = 0; i < 3; i++) {
+		uint16_t done = guest_used()->idx;
+
+		virtio_pci_await(d, true);
+		guest_desc(AT_DESC, 0, 0x5000, 64, VRING_DESC_F_WRITE, 0);
+		guest_offer(0);
+		wr(drv.notify, 4, 0);
+		run_main();
+		assert_int_equal(guest_used()->idx, done);
+		assert_true(virtio_rang(&virtio));
+		assert_false(virtio_rang(&virtio));
+		virtio_kick(&virtio);
+		run_main();
+		assert_int_equal(guest_used()->idx, done + 1);
+		/* Nobody waits for another device, or for none. */
+		wr(drv.notify + 4 * drv.notify_multiplier, 4, 0);
+		assert_false(virtio_rang(&virtio));
+		virtio_pci_await(d, false);
+		notify(0);
+		assert_false(virtio_rang(&virtio));
+	}
+	/* It stays so over a reset. */
+	virtio_pci_await(d, true);
+	start(RNG, 0);
+	wr(drv.notify, 4, 0);
+	assert_true(virtio_rang(&virtio));
+}
+
 static void test_no_console(void **state)
 {
 	struct virtio_config config = {.console = NULL};
@@ -224,7 +258,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, virtio_setup, virtio_teardown)
 	const struct CMUnitTest tests[] = {
 	    T(test_features),      T(test_registers), T(test_queue_reset), T(test_rng),      T(test_not_master),
-	    T(test_broken_driver), T(test_pci_cfg),   T(test_no_console),  T(test_anything),
+	    T(test_broken_driver), T(test_pci_cfg),   T(test_no_console),  T(test_anything), T(test_awaited),
 	};
 
 	return cmocka_run_group_tests_name("virtio_pci", tests, NULL, NULL);

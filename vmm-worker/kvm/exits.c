@@ -40,13 +40,23 @@ static _Noreturn void end_power(struct vcpu *v, enum power_request request)
 	runctl_end(&v->m->run, &end);
 }
 
+/* Lets the main thread do what this vCPU rang for (pace.h). */
+static void give_way(struct machine *m)
+{
+	unsigned rounds = runctl_rounds(&m->run);
+
+	virtio_kick(&m->virtio);
+	if (!pace_is_near(&m->pace))
+		runctl_rest(&m->run, rounds);
+}
+
 static void on_io(struct vcpu *v)
 {
 	struct kvm_run *run = v->run;
 	uint8_t *data = (uint8_t *)run + run->io.data_offset;
 	struct machine *m = v->m;
 	enum power_request request;
-	bool notify;
+	bool notify, rang;
 
 	pthread_mutex_lock(&m->dev_lock);
 	for (uint32_t i = 0; i < run->io.count; i++, data += run->io.size)
@@ -54,9 +64,12 @@ static void on_io(struct vcpu *v)
 	request = m->power.request;
 	notify = m->serial.notify || m->dimms.notify;
 	m->serial.notify = m->dimms.notify = false;
+	rang = virtio_rang(&m->virtio);
 	pthread_mutex_unlock(&m->dev_lock);
 	if (notify)
 		runctl_wake(&m->run);
+	if (rang)
+		give_way(m);
 	if (request != POWER_NONE)
 		end_power(v, request);
 }
@@ -91,7 +104,7 @@ static void on_mmio(struct vcpu *v)
 	struct kvm_run *run = v->run;
 	struct machine *m = v->m;
 	enum bus_result r;
-	bool known = true;
+	bool known = true, rang;
 
 	pthread_mutex_lock(&m->dev_lock);
 	r = bus_access(&m->mmio, run->mmio.phys_addr, run->mmio.data, run->mmio.len, run->mmio.is_write);
@@ -100,7 +113,10 @@ static void on_mmio(struct vcpu *v)
 		m->in_window += known;
 		hotplug_strayed(m, gpa(run->mmio.phys_addr));
 	}
+	rang = virtio_rang(&m->virtio);
 	pthread_mutex_unlock(&m->dev_lock);
+	if (rang)
+		give_way(m);
 	if (!known)
 		end_bad_access(v);
 }

@@ -9,11 +9,13 @@
 struct runctl {
 	pthread_mutex_t lock;
 	pthread_cond_t change;
-	atomic_bool hold;  /* vCPU threads are to park */
-	unsigned n_vcpus;  /* threads that take part */
-	unsigned n_parked; /* under lock */
-	unsigned n_ended;  /* under lock; threads that will not run again */
-	int wake_fd;       /* eventfd: something for the main thread to look at */
+	atomic_bool hold;   /* vCPU threads are to park */
+	unsigned n_vcpus;   /* threads that take part */
+	unsigned n_parked;  /* under lock */
+	unsigned n_ended;   /* under lock; threads that will not run again */
+	unsigned n_resting; /* under lock; of those that have parked: by themselves, to see rounds change */
+	atomic_uint rounds; /* written under lock */
+	int wake_fd;        /* eventfd: something for the main thread to look at */
 	atomic_uint end_claims;
 	atomic_bool ended; /* end is complete and will not change any more */
 	struct end_report end;
@@ -30,6 +32,18 @@ static inline bool runctl_held(struct runctl *rc)
 
 /* vCPU thread: parks until let go. The last one to park wakes the main thread. */
 void runctl_park(struct runctl *rc);
+
+/* The same, but of its own accord: until the main thread has come round since rounds was `seen`, which takes no longer than
+ * RUNCTL_REST_US. Whoever holds all threads meanwhile need not wait for this one. */
+#define RUNCTL_REST_US 10000u
+void runctl_rest(struct runctl *rc, unsigned seen);
+static inline unsigned runctl_rounds(struct runctl *rc)
+{
+	return atomic_load(&rc->rounds);
+}
+
+/* Main thread: has done what there was to do for vCPU threads that rest. */
+void runctl_round(struct runctl *rc);
 
 /* vCPU thread: hands in how the machine ended and never returns; the main thread ends the process. */
 _Noreturn void runctl_end(struct runctl *rc, const struct end_report *end);

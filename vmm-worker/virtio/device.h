@@ -41,6 +41,8 @@ struct virtio_host {
 	void (*kick)(void *arg);                                         /* any thread: the main thread shall call virtio_work */
 	int (*ioeventfd)(void *arg, uint64_t addr, int fd, bool assign); /* main thread: writes to addr ring fd (-1: become
 									    kicks); negative errno */
+	void (*await)(void *arg);                                        /* vCPU threads: the same kick, once this one has given the
+									    device lock back; then it waits */
 	void (*ring)(int fd);                                            /* any thread: writes an eventfd */
 	void *arg;
 };
@@ -54,6 +56,7 @@ struct virtio_dev {
 	uint8_t status, isr, config_generation;
 	uint16_t config_vector, queue_select;
 	unsigned pci_cfg_cap;
+	bool awaited;       /* whoever rings waits: its doorbells come as accesses, and are no ioeventfds */
 	uint64_t doorbells; /* address for which ioeventfds exist; VIRTIO_NO_ADDRESS: none */
 	struct virtq queue[VIRTIO_QUEUES_MAX];
 	uint16_t queue_vector[VIRTIO_QUEUES_MAX];
@@ -82,3 +85,6 @@ void virtio_needs_reset(struct virtio_dev *d);
 int virtio_pci_init(struct virtio_dev *d, const struct virtio_type *type, const struct virtio_host *host, struct pci *pci,
 		    uint16_t segment, uint8_t slot, struct err *e);
 void virtio_pci_wire(struct virtio_dev *d);
+
+/* Main thread: from now on whoever rings waits, or does not. */
+void virtio_pci_await(struct virtio_dev *d, bool awaited);

@@ -33,6 +33,24 @@ static void kick(void *arg)
 	(void)n; /* can only fail when it is kicked already */
 }
 
+bool virtio_rang(struct virtio *v)
+{
+	bool rang = v->rang;
+
+	v->rang = false;
+	return rang;
+}
+
+void virtio_kick(struct virtio *v)
+{
+	kick(v);
+}
+
+static void await(void *arg)
+{
+	((struct virtio *)arg)->rang = true;
+}
+
 static void ring(int fd)
 {
 	static const uint64_t one = 1;
@@ -99,9 +117,10 @@ static int add_vhost(struct virtio *v, const struct virtio_config *config, struc
 int virtio_init(struct virtio *v, const struct virtio_config *config, const struct virtq_memory *memory, int vm_fd,
 		struct pci *pci, struct err *e)
 {
-	v->host = (struct virtio_host){*memory, kick, ioeventfd, ring, v};
+	v->host = (struct virtio_host){*memory, kick, ioeventfd, await, ring, v};
 	v->vm_fd = vm_fd;
 	v->n = v->n_mem = 0;
+	v->rang = false;
 	v->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (v->kick_fd < 0)
 		return err_sys(e, -errno, "eventfd");

@@ -30,6 +30,7 @@ struct virtio_config {
 struct virtio {
 	struct virtio_host host;
 	int vm_fd, kick_fd; /* kick_fd: eventfd, own; ioeventfds and vCPU threads write it */
+	bool rang; /* virtio_rang */
 	size_t n;
 	struct virtio_dev dev[VIRTIO_DEVICES_MAX];
 	struct vhost_host vhost_host;
@@ -42,6 +43,11 @@ struct virtio {
 /* Main thread, while the machine is built. memory: how to reach the guest's. */
 int virtio_init(struct virtio *v, const struct virtio_config *config, const struct virtq_memory *memory, int vm_fd,
 		struct pci *pci, struct err *e);
+
+/* vCPU threads after an access, under the device lock: this one rang for something that it is to wait for. It kicks, and waits,
+ * without the lock, which the main thread needs at once. */
+bool virtio_rang(struct virtio *v);
+void virtio_kick(struct virtio *v);
 
 #define VIRTIO_POLL_MAX (1u + VIRTIO_DEVICES_MAX + VU_FRONT_POLL * LIM_DEVICES)
 /* Main thread's loop, both under the device lock: what to wait for (writes at most VIRTIO_POLL_MAX, returns how many), and what

@@ -342,10 +342,12 @@ static void notify(struct virtio_dev *d, unsigned queue)
 {
 	int fd = doorbell(d, queue);
 
-	if (fd < 0)
-		d->host->kick(d->host->arg);
-	else
+	if (fd >= 0)
 		d->host->ring(fd);
+	else if (d->awaited)
+		d->host->await(d->host->arg);
+	else
+		d->host->kick(d->host->arg);
 }
 
 static void bar_access(struct pci_device *p, unsigned bar, uint64_t offset, uint8_t *data, unsigned len, bool write)
@@ -432,6 +434,7 @@ int virtio_pci_init(struct virtio_dev *d, const struct virtio_type *type, const 
 	d->host = host;
 	d->offered = type->features | FEATURES_OF_ALL;
 	d->doorbells = VIRTIO_NO_ADDRESS;
+	d->awaited = false;
 	d->config_generation = 0;
 	d->pci.ops = &pci_ops;
 	r = pci_add(pci, segment, slot, &id, &d->pci, e);
@@ -465,7 +468,7 @@ void virtio_pci_wire(struct virtio_dev *d)
 {
 	uint64_t want = VIRTIO_NO_ADDRESS, bar;
 
-	if ((d->status & VIRTIO_CONFIG_S_DRIVER_OK) && pci_config_bar_at(&d->pci.config, BAR, &bar))
+	if ((d->status & VIRTIO_CONFIG_S_DRIVER_OK) && !d->awaited && pci_config_bar_at(&d->pci.config, BAR, &bar))
 		want = bar + NOTIFY;
 	if (want == d->doorbells)
 		return;
@@ -474,4 +477,10 @@ void virtio_pci_wire(struct virtio_dev *d)
 	if (want != VIRTIO_NO_ADDRESS)
 		ring_doorbells(d, want, true);
 	d->doorbells = want;
+}
+
+void virtio_pci_await(struct virtio_dev *d, bool awaited)
+{
+	d->awaited = awaited;
+	virtio_pci_wire(d);
 }
