@@ -18,6 +18,7 @@ import time
 sys.path.insert(0, os.path.join(os.environ['BULKHEAD_SRC'], 'tests', 'lib'))
 import memgroup  # noqa: E402
 import procfs  # noqa: E402
+import stuck  # noqa: E402
 from patience import PATIENCE  # noqa: E402
 from hoststate import HugePool, Setting  # noqa: E402,F401
 
@@ -63,7 +64,7 @@ class Tap:
             while tb:
                 at += '%s:%d ' % (os.path.basename(tb.tb_frame.f_code.co_filename), tb.tb_lineno)
                 tb = tb.tb_next
-            self.ok(False, what, 'broke off: %s: %s\nat %s' % (type(e).__name__, e, at))
+            self.ok(False, what, '\n'.join(['broke off: %s: %s' % (type(e).__name__, e), 'at ' + at] + getattr(e, '__notes__', [])))
 
     def done(self):
         print('1..%d' % self.n)
@@ -78,7 +79,7 @@ def until(check, what='', patience=PATIENCE):
         if v:
             return v
         if time.monotonic() > end:
-            raise TimeoutError(what or check)
+            raise stuck.noted(TimeoutError(what or check))
         time.sleep(0.01)
 
 
@@ -292,7 +293,7 @@ class Console:
         end = time.monotonic() + patience
         while text not in self.buf:
             if time.monotonic() > end or (not self.read(0.2) and self.p.poll() is not None and not self.read(0)):
-                raise TimeoutError('%r did not come; got %r; stderr %r' % (text, self.buf[-2000:], self.errors()))
+                raise stuck.noted(TimeoutError('%r did not come; got %r; stderr %r' % (text, self.buf[-2000:], self.errors())))
         i = self.buf.index(text) + len(text)
         got, self.buf = self.buf[:i], self.buf[i:]
         return got
