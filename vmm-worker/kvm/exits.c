@@ -10,6 +10,8 @@
 #define RESET_RIP 0xfff0u
 #define RESET_CS  0xf000u
 
+#define REST_MS 10u /* that a vCPU waits for what it rang for: then the guest goes on, it may have other things to do */
+
 #define EMULATION_FAILURE_HAS_INSN KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES
 
 static _Noreturn void end_with(struct vcpu *v, struct end_report *end)
@@ -47,7 +49,7 @@ static void give_way(struct machine *m)
 
 	virtio_kick(&m->virtio);
 	if (!pace_is_near(&m->pace))
-		runctl_rest(&m->run, rounds);
+		runctl_rest(&m->run, rounds, REST_MS);
 }
 
 static void on_io(struct vcpu *v)

@@ -43,12 +43,13 @@ void runctl_park(struct runctl *rc)
 	pthread_mutex_unlock(&rc->lock);
 }
 
-static struct timespec in_us(unsigned us)
+static struct timespec in_ms(unsigned ms)
 {
 	struct timespec t;
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
-	t.tv_nsec += us * 1000;
+	t.tv_sec += ms / 1000;
+	t.tv_nsec += ms % 1000 * 1000000;
 	if (t.tv_nsec >= 1000000000) {
 		t.tv_nsec -= 1000000000;
 		t.tv_sec++;
@@ -56,9 +57,9 @@ static struct timespec in_us(unsigned us)
 	return t;
 }
 
-void runctl_rest(struct runctl *rc, unsigned seen)
+void runctl_rest(struct runctl *rc, unsigned seen, unsigned ms)
 {
-	struct timespec until = in_us(RUNCTL_REST_US);
+	struct timespec until = in_ms(ms);
 	int r = 0;
 
 	pthread_mutex_lock(&rc->lock);

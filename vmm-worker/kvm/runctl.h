@@ -33,10 +33,9 @@ static inline bool runctl_held(struct runctl *rc)
 /* vCPU thread: parks until let go. The last one to park wakes the main thread. */
 void runctl_park(struct runctl *rc);
 
-/* The same, but of its own accord: until the main thread has come round since rounds was `seen`, which takes no longer than
- * RUNCTL_REST_US. Whoever holds all threads meanwhile need not wait for this one. */
-#define RUNCTL_REST_US 10000u
-void runctl_rest(struct runctl *rc, unsigned seen);
+/* The same, but of its own accord: until the main thread has come round since rounds was `seen`, or that many ms have passed.
+ * Whoever holds all threads meanwhile need not wait for this one. */
+void runctl_rest(struct runctl *rc, unsigned seen, unsigned ms);
 static inline unsigned runctl_rounds(struct runctl *rc)
 {
 	return atomic_load(&rc->rounds);
