@@ -21,6 +21,7 @@ struct client {
 		enum ctl_op op;
 		uint32_t serial;
 		uint32_t vm_id;
+		uint32_t query_no; /* CTL_INFO: the first count of pages that was begun after it was asked */
 	} pending;
 	uint32_t watch_vm;    /* events of this VM go to this client; 0: of none */
 	uint32_t attached_vm; /* lives no longer than this connection; 0: none */
@@ -42,6 +43,8 @@ void client_send_event(struct client *c, const struct ctl_event *ev);
 
 /* Every client that waits for one of these operations (OPS(CTL_x) | ...) on this VM: success comes with the VM's facts. */
 void clients_answer(struct broker *b, const struct vm *vm, unsigned ops, int code, const char *text);
+/* Those who wait for the count of pages that has just ended, or one before. Whether others wait for the next one. */
+bool clients_answer_count(struct broker *b, const struct vm *vm);
 void clients_tell(struct broker *b, const struct vm *vm, const struct ctl_event *ev);
 /* The VM is gone: nobody watches it any more. */
 void clients_forget(struct broker *b, const struct vm *vm);

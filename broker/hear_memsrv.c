@@ -37,7 +37,7 @@ static void memsrv_says(struct vm *vm, const struct ms_msg *ms, struct chan_msg 
 			return helper_out_of_turn(&vm->memsrv, "counted pages without being asked");
 		vm->memsrv.owed--;
 		helper_counted(&vm->memsrv, ms->u.zones.reports, ms->u.zones.n_reports);
-		vm->query_memsrv = false;
+		vm->query_memsrv = vm->query_memsrv && vm->memsrv.owed > 0;
 		if (vm->query_until)
 			vm_query_done(vm);
 		return;

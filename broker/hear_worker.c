@@ -92,7 +92,7 @@ static void worker_says(struct vm *vm, const struct wk_msg *wk)
 			return helper_out_of_turn(&vm->worker, "counted pages without being asked");
 		vm->worker.owed--;
 		helper_counted(&vm->worker, wk->u.reports.reports, wk->u.reports.n);
-		vm->query_worker = false;
+		vm->query_worker = vm->query_worker && vm->worker.owed > 0;
 		if (vm->query_until)
 			vm_query_done(vm);
 		return;

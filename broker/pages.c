@@ -29,6 +29,7 @@ void helper_counted(struct helper *h, const struct zone_report *r, size_t n)
 		free(vm->resident[r[i].zone].nodes);
 		vm->resident[r[i].zone].nodes = copy;
 		vm->resident[r[i].zone].n = r[i].n;
+		vm->resident[r[i].zone].outdated = h->owed > 0;
 	}
 }
 
@@ -37,13 +38,15 @@ void vm_query_done(struct vm *vm)
 	if (vm->query_memsrv || vm->query_worker)
 		return;
 	vm->query_until = 0;
-	clients_answer(vm->b, vm, OPS(CTL_INFO), 0, NULL);
+	if (clients_answer_count(vm->b, vm))
+		vm_query(vm);
 }
 
 void vm_query(struct vm *vm)
 {
 	if (vm->query_until)
-		return; /* the answers under way are new enough */
+		return; /* it is followed by another one, if somebody waits for that */
+	vm->query_no++;
 	vm->query_until = now_ms() + VM_QUERY_MS;
 	vm->query_memsrv = vm->memsrv.pid && !vm->memsrv.asked && vm->zones_ready &&
 			   vm_send_memsrv(vm, &(struct ms_msg){.op = MS_QUERY}, NULL, 0) == 0;
@@ -52,5 +55,8 @@ void vm_query(struct vm *vm)
 	/* Each answers in its time, perhaps when nobody waits for it any more. */
 	vm->memsrv.owed += vm->query_memsrv;
 	vm->worker.owed += vm->query_worker;
+	for (size_t i = 0; i < vm->plan.n_zones; i++)
+		if (vm_worker_has_pages(&vm->plan.zones[i]) ? vm->query_worker : vm->query_memsrv)
+			vm->resident[i].outdated = true;
 	vm_query_done(vm);
 }

@@ -27,11 +27,17 @@ static void let_go_of_zones(struct vm *vm)
 		closer_give_back(&vm->b->closer, &vm->zones[i], vm->owner);
 }
 
+static void no_pages(struct vm *vm, size_t zone)
+{
+	vm->resident[zone].n = 0;
+	vm->resident[zone].outdated = false;
+}
+
 static void release_memory(struct vm *vm)
 {
 	let_go_of_zones(vm);
 	for (size_t i = 0; i < LIM_ZONES; i++)
-		vm->resident[i].n = 0;
+		no_pages(vm, i);
 	vm->zones_ready = false;
 	ledger_returned(&vm->b->ledger, &vm->promise);
 }
@@ -71,7 +77,7 @@ static void reach_stopped(struct vm *vm)
 		ledger_kept(&vm->b->ledger, &vm->promise);
 	for (size_t i = 0; i < vm->plan.n_zones; i++)
 		if (vm_worker_has_pages(&vm->plan.zones[i]))
-			vm->resident[i].n = 0;
+			no_pages(vm, i);
 	end_console(vm);
 	vm_set_state(vm, VM_STOPPED);
 	answer_disappointed(vm);

@@ -128,6 +128,7 @@ static void describe_zone(const struct vm *vm, size_t i, struct ctl_zone_info *r
 				      .strayed = vm->grown[i].strayed,
 				      .dimms = (uint32_t)vm->n_dimms,
 				      .host_policy = z->host_policy,
+				      .outdated = vm->resident[i].outdated,
 				      .n_nodes = vm->resident[i].n,
 				      .nodes = vm->resident[i].nodes};
 	if (z->guest_node < vm->plan.n_nodes)

@@ -78,9 +78,11 @@ struct vm {
 	struct {
 		size_t n;
 		struct node_pages *nodes; /* malloc */
+		bool outdated;            /* asked for again since, and not counted yet */
 	} resident[LIM_ZONES];
 	bool query_memsrv, query_worker; /* answers that are still to come */
 	uint64_t query_until;
+	uint32_t query_no; /* of the count under way, or of the last one */
 	uint64_t progress_at; /* ms; when progress was last passed on */
 };
 

@@ -40,6 +40,8 @@ static void print_zone(const struct ctl_zone_info *z)
 			printf("    on host node %" PRId32 ": %s\n", z->nodes[i].node,
 			       people_size(z->nodes[i].pages * z->page_size).s);
 	}
+	if (z->outdated)
+		printf("    these pages were counted earlier: no count came in time for this answer\n");
 }
 
 static void print_balloon(const struct wk_balloon_state *b)
@@ -176,6 +178,7 @@ static void json_zone(struct json_object *array, const struct ctl_zone_info *z)
 		}
 	}
 	json_add_u64(o, "untouched_bytes", untouched);
+	json_add_bool(o, "resident_outdated", z->outdated);
 }
 
 static void json_epc(struct json_object *o, const struct ctl_vm_info *v)

@@ -104,6 +104,7 @@ static Pb__CtlZone **zones_put(struct codec *c, const struct ctl_zone_info *z, s
 		out[i]->refused = codec_blob(z[i].refused);
 		out[i]->denied = z[i].denied;
 		out[i]->strayed = z[i].strayed;
+		out[i]->outdated = z[i].outdated;
 	}
 	return out;
 }
@@ -129,6 +130,7 @@ static struct ctl_zone_info *zones_get(struct codec *c, Pb__CtlZone *const *in, 
 		out[i].refused = codec_text_said(c, in[i]->refused, 255, "reason");
 		out[i].denied = in[i]->denied;
 		out[i].strayed = in[i]->strayed;
+		out[i].outdated = in[i]->outdated;
 	}
 	return out;
 }

@@ -48,7 +48,8 @@ struct ctl_zone_info {
 	uint32_t guest_numa_id;
 	enum host_policy host_policy;
 	size_t n_nodes;
-	struct node_pages *nodes; /* resident now */
+	struct node_pages *nodes; /* resident now, */
+	bool outdated;            /* or some time ago: whoever counts them has not answered in time */
 	const char *refused;      /* why host or guest refused some of the last request; NULL: they did not */
 	uint64_t denied, strayed; /* of the guest: requests that were not granted, touches of what is not plugged */
 };

@@ -222,15 +222,22 @@ def stopped_helpers(b, w):
         with t.part(what):
             info = at_stage(b, 'running')
             kill(info[who + '_pid'], signal.SIGSTOP)
-            asking = start('info', 'victim', '--json', '--socket', b.socket)
+            asking, late = (start('info', 'victim', '--json', '--socket', b.socket) for _ in range(2))
             t.ok(w.answers() and b.state('witness') == 'running', what + ': others are served while somebody asks for its page counts')
             if who == 'worker':
                 pausing = start('pause', 'victim', '--socket', b.socket)
             rc, out, err = result(asking)
             t.ok(rc == 0 and json.loads(out)['name'] == 'victim', what + ': info is answered all the same', '%d %s' % (rc, err))
+            rc, late, err = result(late)
+            for said in out, late:
+                old = {z['id']: (z['backing'] == 'anonymous') == (who == 'worker') for z in json.loads(said)['zones']}
+                t.equal({z['id']: z['resident_outdated'] for z in json.loads(said)['zones']}, old, what + ': and says of which zones it could not count the pages')
             if who == 'worker':
                 rc, out, err = result(pausing)
                 t.ok(rc == 1 and 'victim' in err or 'answer' in err, what + ': pause fails with a reason', '%d %s' % (rc, err))
+            os.kill(info[who + '_pid'], signal.SIGCONT)
+            t.ok(not any(z['resident_outdated'] for z in b.info('victim')['zones']), what + ': when it goes on they are counted')
+            kill(info[who + '_pid'], signal.SIGSTOP)
             t.equal(b('stop', 'victim').returncode, 0, what + ': stop works')
             t.equal(b('delete', 'victim').returncode, 0, what + ': delete works')
             undisturbed(b, w, inventory, what)

@@ -225,7 +225,12 @@ class Broker:
         return json.loads(self(*args, '--json', check=0).stdout)
 
     def info(self, vm):
-        return self.json('info', vm)
+        """With pages counted now: where the count did not come in time (an emulated host, and a busy one), it is asked for again."""
+        for _ in range(6):
+            info = self.json('info', vm)
+            if not any(z['resident_outdated'] for z in info['zones']):
+                break
+        return info
 
     def state(self, vm):
         return {v['name']: v['state'] for v in self.json('list')['vms']}.get(vm)

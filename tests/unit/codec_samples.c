@@ -204,7 +204,7 @@ static int control_message(unsigned k, struct chan_msg *m)
 	struct ctl_event ev = {.kind = CTL_EVENT_STATE, .vm_id = 4, .name = "x", .state = VM_RUNNING};
 	static struct node_pages pages[2] = {{0, 1}, {NODE_ABSENT, 2}};
 	static struct ctl_zone_info zone = {"mem0", BACKING_HUGETLB,  GiB, 2 * MiB, GiB,       1, 2,         8,
-					    3,      HOST_POLICY_BIND, 2,   pages,   "no page", 7, UINT64_MAX};
+					    3,      HOST_POLICY_BIND, 2,   pages,   true, "no page", 7, UINT64_MAX};
 
 	static struct ctl_device_info device = {.id = "disk0", .socket = "/run/s", .up = true, .losses = 3, .own = true, .pid = 4321, .restarts = 2, .text = "connected"};
 
