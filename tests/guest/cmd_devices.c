@@ -151,6 +151,6 @@ const struct command device_commands[] = {
     {"report", "GPA LEN [BYTES AT ONCE]: a free range", 2, cmd_report},
     {"bactual", "PAGES: says that the balloon has so many", 1, cmd_bactual},
     {"breset", "start the balloon's driver again", 0, cmd_breset},
-    {"bstorm", "GPA MS: requests without end", 2, cmd_bstorm},
+    {"bstorm", "GPA MS: requests without end, or until there is a key", 2, cmd_bstorm},
     {NULL},
 };

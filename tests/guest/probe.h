@@ -97,6 +97,7 @@ extern char cmdline[2048];
 /* serial.c */
 void serial_init(void);
 void serial_write(const char *s, size_t n);
+bool serial_waiting(void);   /* something is there to be read */
 bool serial_getc(char *ret); /* false: nothing there */
 bool serial_irq_on(void);    /* true: interrupts come; false: a 10 ms timer does instead */
 void serial_drain(void);

@@ -57,11 +57,16 @@ void serial_drain(void)
 	wait_for(LSR_TEMT);
 }
 
-bool serial_getc(char *ret)
+bool serial_waiting(void)
 {
 	uint8_t lsr = inb(LSR);
 
-	if (lsr == 0xff || !(lsr & LSR_DR))
+	return lsr != 0xff && (lsr & LSR_DR);
+}
+
+bool serial_getc(char *ret)
+{
+	if (!serial_waiting())
 		return false;
 	*ret = (char)inb(RBR);
 	return true;

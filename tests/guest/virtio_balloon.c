@@ -183,7 +183,7 @@ const char *balloon_storm(uint64_t addr, uint64_t ms)
 		return err;
 	for (unsigned i = 0; i < PFNS; i++)
 		b.list[i] = i % 2 ? ~0u - i : (uint32_t)(addr / PAGE);
-	while (!err && rdtsc() - t0 < cycles) {
+	while (!err && rdtsc() - t0 < cycles && !serial_waiting()) {
 		for (unsigned q = 0; q < 2; q++) {
 			uint16_t busy = (uint16_t)(b.q[q].next - b.q[q].r->used_idx);
 

@@ -112,12 +112,13 @@ def hostile(b, name, c, kb):
     good(c, 'report %d 4096' % (AT + 4 * MiB))
 
     # Never idle, and everybody else is served.
-    c.send('bstorm %d 5000\n' % (AT + MiB))
+    c.send('bstorm %d 600000\n' % (AT + MiB))
     n = 0
     while 'requests' not in c.buf and n < 3:
         n += b.info(name)['state'] == 'running'
         c.read(0.01)
     t.equal(n, 3, name + ': requests without end hold nobody up')
+    c.send('\n')
     c.expect('= ok')
     t.equal(word(c, AT + 2 * MiB), FILL, name + ': nor does that touch anything else')
 
