@@ -45,7 +45,7 @@ class Storm:
         p = subprocess.Popen([CLI, 'resize', g.name, '--memory', '%dM' % (BOOT + size), '--socket', self.b.socket] +
                              (['--no-wait'] if rnd.randrange(3) else ['--timeout', '2']), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         if rnd.randrange(8) == 0:
-            time.sleep(rnd.random() / 200)
+            time.sleep(rnd.choice((0, rnd.random() / 200)))  # not all of them may be over by then
             p.kill()
         if rnd.randrange(4):
             self.dirty += g.serve(answer())
@@ -141,7 +141,7 @@ with HugePool(PAGES) as pool, Broker() as b:
             codes = {}
             for (code, _), n in s.codes.items():
                 codes[code] = codes.get(code, 0) + n
-            t.ok(codes.get(0, 0) > ROUNDS // 4 and codes.get(-9, 0) > ROUNDS // 50 and set(codes) <= {0, 1, -9} and s.ends, '%d requests' % ROUNDS, s.codes)
+            t.ok(codes.get(0, 0) > ROUNDS // 4 and codes.get(-9, 0) > ROUNDS // 200 and set(codes) <= {0, 1, -9} and s.ends, '%d requests' % ROUNDS, s.codes)
             t.equal(s.dirty, 0, 'what came was empty each time')
             counts(s, start, 'after the storm')
             all_free(b, huge_pages()[0])
