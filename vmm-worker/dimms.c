@@ -81,6 +81,11 @@ struct mem_job dimms_job(struct machine *m)
 	return (struct mem_job){0};
 }
 
+bool dimms_want(const struct machine *m)
+{
+	return m->dimms.slot[m->hotplug.dimm_slot].state == DIMM_STAGED;
+}
+
 void dimms_answer(struct machine *m, uint16_t response)
 {
 	const struct mem_job *j = &m->hotplug.dimm_job;
@@ -90,7 +95,7 @@ void dimms_answer(struct machine *m, uint16_t response)
 		dimms_left(&m->dimms, m->hotplug.dimm_slot, done);
 	else if (done)
 		dimms_filled(&m->dimms, m->hotplug.dimm_slot, j->range.n);
-	else
+	else if (dimms_want(m)) /* otherwise something else has been asked for meanwhile, which may fit */
 		give_up(m, NULL);
 }
 

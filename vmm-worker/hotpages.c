@@ -3,29 +3,58 @@
 #include "bulkhead/fd.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <sys/socket.h>
+#include <time.h>
 
-#define MEMSRV_MS 20000 /* 1 GiB of huge pages on a slow host; then memsrv is as good as dead */
+#define MEMSRV_MS   20000u     /* 64 MiB, or one page that is larger, on a slow host; then memsrv is as good as dead */
+#define TURN_US     5000u      /* of the main thread: a pause, a stop, the console may be waiting */
+#define MAKE_STEP   (4 * MiB)  /* a millisecond or two */
+#define DROP_STEP   (32 * MiB) /* a few; a window may be large and hold next to nothing */
+#define MEMSRV_STEP (64 * MiB) /* memsrv, too, has others to answer */
+
+static uint64_t now_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+void hot_pages_init(struct hot_pages *p, const struct guestmem *gm, int plug_fd)
+{
+	*p = (struct hot_pages){.gm = gm, .memsrv = plug_fd};
+}
+
+void hot_pages_turn(struct hot_pages *p)
+{
+	p->turn_end = now_us() + TURN_US;
+}
+
+/* --- memsrv --- */
 
 /* An answer that does not come in time stays owed. The socket must not be closed for that: memsrv, which may only be busy
  * counting a large zone, then takes all that is plugged away from a guest that runs. Nonsense, or its end, closes it: then
  * nothing can be plugged any more. */
-static int hear_memsrv(struct hot_pages *p)
+static int hear(struct hot_pages *p, uint64_t now)
 {
-	struct pollfd pfd = {.fd = p->memsrv, .events = POLLIN};
 	struct plug_answer a = {0};
-	int r;
+	ssize_t n;
 
 	do
-		r = poll(&pfd, 1, p->late ? 0 : MEMSRV_MS);
-	while (r < 0 && errno == EINTR);
-	if (r == 0) {
+		n = recv(p->memsrv, &a, sizeof(a), MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	if (n < 0 && errno == EAGAIN) {
+		if (!p->until)
+			p->until = now + MEMSRV_MS;
+		if (!p->late && now < p->until)
+			return -EINPROGRESS;
 		p->late = true;
+		p->until = 0;
 		return -ETIMEDOUT;
 	}
 	p->unheard = false;
-	if (r < 0 || recv(p->memsrv, &a, sizeof(a), 0) != sizeof(a) || a.code > 0 || a.code < -4095) {
+	p->until = 0;
+	if (n != sizeof(a) || a.code > 0 || a.code < -4095) {
 		fd_cleanup(&p->memsrv);
 		return -EPIPE;
 	}
@@ -42,83 +71,202 @@ static int send_memsrv(struct hot_pages *p, const struct plug_request *rq)
 }
 
 /* A request whose answer is heard before the next one. What memsrv says to it changes nothing any more. */
-static int tell_memsrv(struct hot_pages *p, const struct plug_request *rq)
+static int tell(struct hot_pages *p, const struct plug_request *rq, uint64_t now)
 {
-	if (p->unheard)
-		hear_memsrv(p);
-	if (!p->unheard && p->late) {
+	while (p->unheard || p->late) {
 		struct plug_request drop = p->sent;
+		int rc = p->unheard ? hear(p, now) : 0;
 
-		p->late = false;
-		drop.op = PLUG_DROP;
-		if (send_memsrv(p, &drop) == 0)
-			hear_memsrv(p);
-	}
-	return p->unheard ? -ETIMEDOUT : send_memsrv(p, rq);
-}
-
-static int ask_memsrv(struct hot_pages *p, const struct plug_request *rq)
-{
-	int rc = tell_memsrv(p, rq);
-
-	return rc < 0 ? rc : hear_memsrv(p);
-}
-
-static struct plug_request request(const struct gm_hot *h, struct mem_range r, enum plug_op op)
-{
-	return (struct plug_request){
-	    .op = (uint16_t)op,
-	    .zone = h->zone,
-	    .offset = r.first * h->blocks.block_size,
-	    .len = r.n * h->blocks.block_size,
-	};
-}
-
-/* memsrv has not heard of all that went while it was slow, and counts that as made: it is told of all that is not plugged. */
-static int catch_up(struct hot_pages *p, const struct guestmem *gm, const struct gm_hot *h)
-{
-	const struct mem_blocks *b = &h->blocks;
-	int rc = 0;
-
-	for (uint64_t at = 0, n; rc == 0 && at < b->n; at += n) {
-		n = mem_blocks_run(b, at, b->n - at);
-		if (!mem_blocks_has(b, at)) {
-			struct plug_request drop = request(h, (struct mem_range){at, n}, PLUG_DROP);
-
-			rc = ask_memsrv(p, &drop);
+		if (p->unheard)
+			return rc;
+		if (p->late) {
+			p->late = false;
+			drop.op = PLUG_DROP;
+			send_memsrv(p, &drop);
 		}
 	}
-	if (rc == 0)
-		p->behind[h - gm->hot] = false;
+	return send_memsrv(p, rq);
+}
+
+/* A request, and what memsrv says to it. */
+static int ask(struct hot_pages *p, const struct plug_request *rq, uint64_t now)
+{
+	int rc = p->asked ? 0 : tell(p, rq, now);
+
+	if (rc < 0)
+		return rc;
+	rc = hear(p, now);
+	p->asked = rc == -EINPROGRESS;
 	return rc;
 }
 
-int hot_pages_make(struct hot_pages *p, const struct guestmem *gm, const struct gm_hot *h, struct mem_range r)
+static struct plug_request request(const struct gm_hot *h, uint64_t from, uint64_t len, enum plug_op op)
 {
-	struct plug_request rq = request(h, r, PLUG_MAKE), drop = request(h, r, PLUG_DROP);
+	return (struct plug_request){.op = (uint16_t)op, .zone = h->zone, .offset = from, .len = len};
+}
+
+/* The next run of blocks that are not plugged, and have not been made for the range under way, from a block on. */
+static struct mem_range next_absent(const struct hot_pages *p, uint64_t at)
+{
+	const struct mem_blocks *b = &p->h->blocks;
+	uint64_t first = p->from / b->block_size, made = first + p->done / b->block_size;
+	uint64_t n;
+
+	for (; at < b->n; at += n) {
+		n = mem_blocks_run(b, at, b->n - at);
+		if (at >= first && at < made)
+			n = made - at;
+		else if (!mem_blocks_has(b, at))
+			return (struct mem_range){at, at < first && made > first && n > first - at ? first - at : n};
+	}
+	return (struct mem_range){at, 0};
+}
+
+/* memsrv has not heard of all that went while it was slow, and counts that as made: it is told of all that is not there. */
+static int catch_up(struct hot_pages *p, uint64_t now)
+{
+	uint64_t block = p->h->blocks.block_size;
+
+	for (;;) {
+		struct mem_range r = next_absent(p, p->caught);
+		struct plug_request drop = request(p->h, r.first * block, r.n * block, PLUG_DROP);
+		int rc = r.n ? ask(p, &drop, now) : 0;
+
+		if (rc < 0)
+			return rc;
+		if (r.n == 0)
+			break;
+		p->caught = r.first + r.n;
+	}
+	p->behind[p->h - p->gm->hot] = false;
+	p->catching_up = false;
+	return 0;
+}
+
+/* One step. */
+static int have_made(struct hot_pages *p, uint64_t len, uint64_t now)
+{
+	struct plug_request rq = request(p->h, p->from + p->done, len, PLUG_MAKE);
+	bool stale;
+	int rc = p->catching_up ? catch_up(p, now) : 0;
+
+	if (rc < 0)
+		return rc;
+	rc = ask(p, &rq, now);
+	stale = rc == -EEXIST || (rc == -EDQUOT && p->behind[p->h - p->gm->hot]);
+	if (!stale || p->caught_up)
+		return rc;
+	p->catching_up = p->caught_up = true;
+	p->caught = 0;
+	return have_made(p, len, now);
+}
+
+/* --- a range --- */
+
+static void begin(struct hot_pages *p, const struct gm_hot *h, struct mem_range r, bool make)
+{
+	p->h = h;
+	p->from = r.first * h->blocks.block_size;
+	p->len = r.n * h->blocks.block_size;
+	p->done = 0;
+	p->make = make;
+	p->asked = p->catching_up = p->caught_up = false;
+	p->why = p->kept = 0;
+}
+
+void hot_pages_make(struct hot_pages *p, const struct gm_hot *h, struct mem_range r)
+{
+	begin(p, h, r, true);
+}
+
+void hot_pages_drop(struct hot_pages *p, const struct gm_hot *h, struct mem_range r)
+{
+	begin(p, h, r, false);
+}
+
+static bool made_here(const struct hot_pages *p)
+{
+	return gm_made_here(&p->gm->plan->zones[p->h->zone]);
+}
+
+/* How far the next step goes. */
+static uint64_t step(const struct hot_pages *p)
+{
+	uint64_t most = !p->make ? DROP_STEP : made_here(p) ? MAKE_STEP : MEMSRV_STEP, left = p->len - p->done;
+
+	if (p->make && !made_here(p) && most < p->h->blocks.block_size)
+		most = p->h->blocks.block_size;
+	return left < most ? left : most;
+}
+
+static int make(struct hot_pages *p, bool wanted, uint64_t now)
+{
+	bool here = made_here(p);
+
+	while (p->done < p->len) {
+		uint64_t len = step(p);
+		int rc;
+
+		if (!wanted && !p->asked)
+			return -ECANCELED;
+		rc = here ? hot_populate(p->h, p->from + p->done, len) : have_made(p, len, now);
+		if (rc < 0)
+			return rc;
+		p->done += len;
+		if (now_us() >= p->turn_end)
+			break;
+	}
+	return p->done < p->len ? -EINPROGRESS : 0;
+}
+
+static int drop(struct hot_pages *p, uint64_t now)
+{
+	struct plug_request rq = request(p->h, p->from, p->len, PLUG_DROP);
+	bool here = made_here(p);
 	int rc;
 
-	if (gm_made_here(&gm->plan->zones[h->zone]))
-		return hot_populate(h, r);
-	rc = ask_memsrv(p, &rq);
-	/* It has not heard that they went: it was too slow then. */
-	if (rc == -EEXIST && ask_memsrv(p, &drop) == 0)
-		rc = ask_memsrv(p, &rq);
-	if (rc == -EDQUOT && p->behind[h - gm->hot] && catch_up(p, gm, h) == 0)
-		rc = ask_memsrv(p, &rq);
+	while (p->done < p->len) {
+		uint64_t len = step(p);
+
+		rc = hot_drop(p->h, p->from + p->done, len, !here);
+		if (rc < 0)
+			p->kept = rc;
+		p->done += len;
+		if (p->done < p->len && now_us() >= p->turn_end)
+			return -EINPROGRESS;
+	}
+	if (here)
+		return p->kept;
+	/* Where it did not go from here, memsrv's word counts. */
+	rc = p->kept ? ask(p, &rq, now) : tell(p, &rq, now);
+	if (rc == -ETIMEDOUT)
+		p->behind[p->h - p->gm->hot] = true;
 	return rc;
 }
 
-int hot_pages_drop(struct hot_pages *p, const struct guestmem *gm, const struct gm_hot *h, struct mem_range r)
+int hot_pages_work(struct hot_pages *p, bool wanted, uint64_t now)
 {
-	bool own = gm_made_here(&gm->plan->zones[h->zone]);
-	struct plug_request rq = request(h, r, PLUG_DROP);
-	int rc = hot_drop(h, r, !own);
+	int rc;
 
-	if (own)
-		return rc;
-	rc = rc < 0 ? ask_memsrv(p, &rq) : tell_memsrv(p, &rq);
-	if (rc == -ETIMEDOUT)
-		p->behind[h - gm->hot] = true;
-	return rc;
+	if (p->make) {
+		rc = make(p, wanted, now);
+		if (rc == 0 || rc == -EINPROGRESS || p->done == 0)
+			return rc;
+		p->why = rc;
+		p->len = p->done;
+		p->done = 0;
+		p->make = false;
+	}
+	rc = drop(p, now);
+	return rc == -EINPROGRESS || !p->why ? rc : p->why;
+}
+
+int hot_pages_wait(const struct hot_pages *p, uint64_t now)
+{
+	return p->until > now ? (int)(p->until - now) : 0;
+}
+
+struct pollfd hot_pages_interest(const struct hot_pages *p)
+{
+	return (struct pollfd){.fd = p->until ? p->memsrv : -1, .events = POLLIN};
 }

@@ -22,7 +22,7 @@ void hotplug_init(struct machine *m, int plug_fd)
 	const struct mem_plan *plan = m->gm.plan;
 	struct hotplug *hp = &m->hotplug;
 
-	hp->pages.memsrv = plug_fd;
+	hot_pages_init(&hp->pages, &m->gm, plug_fd);
 	hp->n = m->gm.n_hot;
 	for (size_t i = 0; i < plan->n_windows; i++)
 		hp->acpi |= plan->windows[i].kind == WINDOW_HOTPLUG_ACPI; /* plan_check: then there is no other */
@@ -123,52 +123,6 @@ static void tell_back_ends(struct machine *m, const struct hotplug_change *c)
 	pthread_mutex_unlock(&m->dev_lock);
 }
 
-/* Pages, slot, and only then does anybody see it as memory. */
-static uint16_t plug(struct machine *m, size_t i, struct mem_range r, const struct hotplug_pause *pause)
-{
-	struct gm_hot *h = &m->gm.hot[i];
-	int rc;
-
-	/* A request may have waited for other windows' changes, and what is wanted has become less meanwhile. */
-	if (!m->hotplug.acpi && (h->blocks.n_plugged > h->blocks.wanted || r.n > h->blocks.wanted - h->blocks.n_plugged))
-		return VIRTIO_MEM_RESP_NACK;
-	if (!back_ends_take(m, i, r, true))
-		return VIRTIO_MEM_RESP_BUSY;
-	rc = hot_pages_make(&m->hotplug.pages, &m->gm, h, r);
-	if (rc == 0) {
-		rc = change_slots(m, h, r, true, pause);
-		if (rc < 0)
-			hot_pages_drop(&m->hotplug.pages, &m->gm, h, r);
-	}
-	if (rc < 0) {
-		/* Not NACK, which drivers take for "your idea of requested_size is old" and ask again at once; later may be
-		 * better. */
-		explain(m, i, rc);
-		return VIRTIO_MEM_RESP_BUSY;
-	}
-	m->hotplug.refused[i][0] = '\0';
-	set_blocks(m, h, r, true);
-	return VIRTIO_MEM_RESP_ACK;
-}
-
-/* No device of ours may touch it any more, then no vCPU. Its pages go when no back-end knows it any more. */
-static uint16_t unplug(struct machine *m, size_t i, struct mem_range r, const struct hotplug_pause *pause)
-{
-	struct gm_hot *h = &m->gm.hot[i];
-	int rc;
-
-	if (!back_ends_take(m, i, r, false))
-		return VIRTIO_MEM_RESP_BUSY;
-	set_blocks(m, h, r, false);
-	rc = change_slots(m, h, r, false, pause);
-	if (rc < 0) {
-		explain(m, i, rc);
-		set_blocks(m, h, r, true);
-		return VIRTIO_MEM_RESP_BUSY;
-	}
-	return VIRTIO_MEM_RESP_ACK;
-}
-
 static bool next_job(struct machine *m, size_t i, struct mem_job *ret)
 {
 	pthread_mutex_lock(&m->dev_lock);
@@ -186,21 +140,6 @@ static void answer(struct machine *m, size_t i, uint16_t response)
 		virtio_mem_finish(&m->virtio.dev[m->virtio.first_mem + i], response);
 	pthread_mutex_unlock(&m->dev_lock);
 	runctl_round(&m->run);
-}
-
-/* UNPLUG_ALL comes as all of the window, whatever is plugged of it. */
-static void begin(struct machine *m, size_t i, const struct mem_job *job, const struct hotplug_pause *pause, uint64_t now)
-{
-	bool up = job->type == VIRTIO_MEM_REQ_PLUG;
-	uint16_t response = up ? plug(m, i, job->range, pause) : unplug(m, i, job->range, pause);
-
-	if (response != VIRTIO_MEM_RESP_ACK) {
-		answer(m, i, response);
-		return;
-	}
-	m->hotplug.change =
-	    (struct hotplug_change){.there = true, .plug = up, .window = i, .range = job->range, .until = now + TELL_MS};
-	tell_back_ends(m, &m->hotplug.change);
 }
 
 static bool any_drains(const struct machine *m)
@@ -251,29 +190,185 @@ static bool is_told(struct machine *m, struct hotplug_change *c, const struct ho
 	return told;
 }
 
-static void finish(struct machine *m, struct hotplug_change *c, const struct hotplug_pause *pause)
+static void end(struct machine *m, struct hotplug_change *c, uint16_t response)
 {
-	int rc = c->plug ? 0 : hot_pages_drop(&m->hotplug.pages, &m->gm, &m->gm.hot[c->window], c->range);
+	c->there = false;
+	answer(m, c->window, response);
+}
 
+/* A request may have waited for other windows' changes, and for its pages, and what is wanted has become less meanwhile. */
+static bool is_wanted(struct machine *m, const struct hotplug_change *c)
+{
+	const struct mem_blocks *b = &m->gm.hot[c->window].blocks;
+	bool wanted;
+
+	pthread_mutex_lock(&m->dev_lock);
+	wanted = m->hotplug.acpi ? dimms_want(m) : b->n_plugged <= b->wanted && c->range.n <= b->wanted - b->n_plugged;
+	pthread_mutex_unlock(&m->dev_lock);
+	return wanted;
+}
+
+static void tell(struct machine *m, struct hotplug_change *c, uint64_t now)
+{
+	c->stage = STAGE_TELL;
+	c->until = now + TELL_MS;
+	tell_back_ends(m, c);
+}
+
+/* Not NACK where the host has nothing, which drivers take for "your idea of requested_size is old" and ask again at once; later
+ * may be better. */
+static uint16_t refusal(struct machine *m, const struct hotplug_change *c)
+{
+	return !is_wanted(m, c)                                ? VIRTIO_MEM_RESP_NACK
+	       : !back_ends_take(m, c->window, c->range, true) ? VIRTIO_MEM_RESP_BUSY
+							       : VIRTIO_MEM_RESP_ACK;
+}
+
+static void begin_plug(struct machine *m, struct hotplug_change *c)
+{
+	uint16_t response = refusal(m, c);
+
+	if (response != VIRTIO_MEM_RESP_ACK)
+		return end(m, c, response);
+	c->stage = STAGE_MAKE;
+	hot_pages_make(&m->hotplug.pages, &m->gm.hot[c->window], c->range);
+}
+
+/* Pages, slot, and only then does anybody see it as memory. */
+static void add(struct machine *m, struct hotplug_change *c, const struct hotplug_pause *pause, uint64_t now)
+{
+	struct gm_hot *h = &m->gm.hot[c->window];
+	int rc;
+
+	c->response = refusal(m, c);
+	if (c->response == VIRTIO_MEM_RESP_ACK) {
+		rc = change_slots(m, h, c->range, true, pause);
+		if (rc == 0) {
+			m->hotplug.refused[c->window][0] = '\0';
+			set_blocks(m, h, c->range, true);
+			return tell(m, c, now);
+		}
+		explain(m, c->window, rc);
+		c->response = VIRTIO_MEM_RESP_BUSY;
+	}
+	c->stage = STAGE_DROP;
+	hot_pages_drop(&m->hotplug.pages, h, c->range);
+}
+
+/* true: that is done. */
+static bool make(struct machine *m, struct hotplug_change *c, const struct hotplug_pause *pause, uint64_t now)
+{
+	int rc = hot_pages_work(&m->hotplug.pages, is_wanted(m, c), now);
+
+	if (rc == -EINPROGRESS)
+		return false;
+	if (rc == 0) {
+		add(m, c, pause, now);
+	} else if (rc == -ECANCELED || !is_wanted(m, c)) {
+		end(m, c, VIRTIO_MEM_RESP_NACK);
+	} else {
+		explain(m, c->window, rc);
+		end(m, c, VIRTIO_MEM_RESP_BUSY);
+	}
+	return true;
+}
+
+/* No device of ours may touch it any more, then no vCPU. Its pages go when no back-end knows it any more. UNPLUG_ALL comes as all
+ * of the window, whatever is plugged of it. */
+static void begin_unplug(struct machine *m, struct hotplug_change *c, const struct hotplug_pause *pause, uint64_t now)
+{
+	struct gm_hot *h = &m->gm.hot[c->window];
+	uint64_t plugged = h->blocks.n_plugged;
+	int rc;
+
+	if (!back_ends_take(m, c->window, c->range, false))
+		return end(m, c, VIRTIO_MEM_RESP_BUSY);
+	set_blocks(m, h, c->range, false);
+	rc = change_slots(m, h, c->range, false, pause);
+	if (rc < 0) {
+		explain(m, c->window, rc);
+		set_blocks(m, h, c->range, true);
+		return end(m, c, VIRTIO_MEM_RESP_BUSY);
+	}
+	c->leaving = plugged - h->blocks.n_plugged;
+	tell(m, c, now);
+}
+
+static void begin(struct machine *m, size_t i, const struct mem_job *job, const struct hotplug_pause *pause, uint64_t now)
+{
+	struct hotplug_change *c = &m->hotplug.change;
+
+	*c = (struct hotplug_change){.there = true,
+				     .plug = job->type == VIRTIO_MEM_REQ_PLUG,
+				     .response = VIRTIO_MEM_RESP_ACK,
+				     .window = i,
+				     .range = job->range};
+	if (c->plug)
+		begin_plug(m, c);
+	else
+		begin_unplug(m, c, pause, now);
+}
+
+static void told(struct machine *m, struct hotplug_change *c, const struct hotplug_pause *pause)
+{
 	if (c->still) /* for a disk that was given up */
 		pause->release(pause->arg);
-	if (rc < 0)
+	c->still = false;
+	if (c->plug)
+		return end(m, c, VIRTIO_MEM_RESP_ACK);
+	c->stage = STAGE_DROP;
+	hot_pages_drop(&m->hotplug.pages, &m->gm.hot[c->window], c->range);
+}
+
+static bool drop(struct machine *m, struct hotplug_change *c, uint64_t now)
+{
+	int rc = hot_pages_work(&m->hotplug.pages, false, now);
+
+	if (rc == -EINPROGRESS)
+		return false;
+	if (rc < 0 && !c->plug)
 		explain(m, c->window, rc);
-	c->there = false;
-	answer(m, c->window, VIRTIO_MEM_RESP_ACK);
+	end(m, c, c->response);
+	return true;
 }
 
 /* true: no change is on its way (any more). */
 static bool go_on(struct machine *m, const struct hotplug_pause *pause, uint64_t now)
 {
 	struct hotplug_change *c = &m->hotplug.change;
+	bool more = true;
 
-	if (!c->there)
-		return true;
-	if (!is_told(m, c, pause, now))
-		return false;
-	finish(m, c, pause);
-	return true;
+	while (c->there && more && !m->hotplug.lost) {
+		switch (c->stage) {
+		case STAGE_MAKE:
+			more = make(m, c, pause, now);
+			break;
+		case STAGE_TELL:
+			more = is_told(m, c, pause, now);
+			if (more)
+				told(m, c, pause);
+			break;
+		case STAGE_DROP:
+			more = drop(m, c, now);
+			break;
+		}
+	}
+	return !c->there;
+}
+
+/* How long a change that is on its way can be left alone, ms. */
+static int patience(const struct machine *m, uint64_t now)
+{
+	const struct hotplug_change *c = &m->hotplug.change;
+
+	if (c->stage != STAGE_TELL)
+		return hot_pages_wait(&m->hotplug.pages, now);
+	return c->still ? LOOK_MS : now < c->turn ? (int)(c->turn - now) : now < c->until ? (int)(c->until - now) : 0;
+}
+
+struct pollfd hotplug_interest(const struct machine *m)
+{
+	return hot_pages_interest(&m->hotplug.pages);
 }
 
 static bool any_request(struct machine *m, bool on_its_way)
@@ -342,10 +437,10 @@ static unsigned turn(struct machine *m, const struct hotplug_pause *pause, uint6
 int hotplug_work(struct machine *m, const struct hotplug_pause *pause, uint64_t now)
 {
 	struct hotplug *hp = &m->hotplug;
-	const struct hotplug_change *c = &hp->change;
 	unsigned n = 0, begun;
 	bool done, again = false;
 
+	hot_pages_turn(&hp->pages);
 	do {
 		pace_attend(&m->pace);
 		begun = turn(m, pause, now, &done);
@@ -358,7 +453,7 @@ int hotplug_work(struct machine *m, const struct hotplug_pause *pause, uint64_t 
 		runctl_round(&m->run);
 	if (done)
 		return again ? 0 : -1;
-	return c->still ? LOOK_MS : now < c->turn ? (int)(c->turn - now) : now < c->until ? (int)(c->until - now) : 0;
+	return patience(m, now);
 }
 
 bool hotplug_request(struct machine *m, uint16_t zone, uint64_t bytes, uint32_t number)
@@ -401,6 +496,12 @@ void hotplug_count(struct machine *m)
 	pthread_mutex_unlock(&m->dev_lock);
 }
 
+/* What the host has not got back counts as plugged. */
+static uint64_t leaving(const struct hotplug *hp, size_t i)
+{
+	return hp->change.there && hp->change.window == i ? hp->change.leaving : 0;
+}
+
 bool hotplug_news(struct machine *m, uint64_t now, struct hotplug_news *ret, int *ret_again)
 {
 	struct hotplug *hp = &m->hotplug;
@@ -411,10 +512,11 @@ bool hotplug_news(struct machine *m, uint64_t now, struct hotplug_news *ret, int
 	found = hp->acpi && dimms_news(m, ret);
 	for (size_t i = 0; i < hp->n && !hp->acpi && !found; i++) {
 		const struct mem_blocks *b = &m->gm.hot[i].blocks;
+		uint64_t plugged = b->n_plugged + leaving(hp, i);
 
 		if (!hp->mem[i].changed)
 			continue;
-		if (now < hp->told_at[i] + (b->n_plugged != b->wanted ? NEWS_MS : GOAL_MS)) {
+		if (now < hp->told_at[i] + (plugged != b->wanted ? NEWS_MS : GOAL_MS)) {
 			*ret_again = (int)GOAL_MS;
 			continue;
 		}
@@ -423,9 +525,9 @@ bool hotplug_news(struct machine *m, uint64_t now, struct hotplug_news *ret, int
 		*ret = (struct hotplug_news){.zone = m->gm.hot[i].zone,
 					     .request = hp->request[i],
 					     .wanted = b->wanted * b->block_size,
-					     .plugged = b->n_plugged * b->block_size,
+					     .plugged = plugged * b->block_size,
 					     .driver = hp->mem[i].driver,
-					     .over = b->n_plugged == b->wanted,
+					     .over = plugged == b->wanted,
 					     .refused = hp->refused[i],
 					     .denied = hp->mem[i].refused,
 					     .strayed = hp->strayed[i]};

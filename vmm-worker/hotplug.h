@@ -1,6 +1,6 @@
 /* What virtio-mem's requests, and DIMMs that come and go, do to memory: pages first, then the slot, then the back-ends, then the
- * guest's answer; and the other way round. One change after the other, each over several calls if back-ends have to be waited
- * for. Main thread, without the device lock, which these take where they need it. */
+ * guest's answer; and the other way round. One change after the other, each over as many calls as its pages take, and back-ends
+ * that have to be waited for. Main thread, without the device lock, which these take where they need it. */
 #pragma once
 #include "bulkhead/err.h"
 #include "guestmem/map.h"
@@ -10,14 +10,24 @@
 
 struct machine;
 
+/* Where a change has got to. */
+enum hotplug_stage {
+	STAGE_MAKE, /* pages are made: nobody sees them yet */
+	STAGE_TELL, /* back-ends are told of what is in slots now, or is not any more */
+	STAGE_DROP, /* pages go back: nobody sees them any more */
+};
+
 /* A run of blocks on its way. */
 struct hotplug_change {
 	bool there, plug;
+	enum hotplug_stage stage;
+	uint16_t response; /* the guest's answer when it is over */
 	size_t window;
 	struct mem_range range;
-	uint64_t until; /* ms: then back-ends that have not followed are given up */
-	bool still;     /* vCPUs are held until disks have answered all requests */
-	uint64_t turn;  /* ms: then they are let go if they are held, and held again if that is still needed */
+	uint64_t leaving; /* blocks that are not plugged any more, and whose pages the host does not have back yet */
+	uint64_t until;   /* ms: then back-ends that have not followed are given up */
+	bool still;       /* vCPUs are held until disks have answered all requests */
+	uint64_t turn;    /* ms: then they are let go if they are held, and held again if that is still needed */
 };
 
 struct hotplug {
@@ -52,6 +62,8 @@ int hotplug_init_slots(struct machine *m, struct err *e);
 /* Does what the guest has asked for, and what was asked of it, as far as that can be done now. Returns ms after which it wants to
  * be called again even if nothing happens, -1: never. now: ms. */
 int hotplug_work(struct machine *m, const struct hotplug_pause *pause, uint64_t now);
+/* For poll: what it waits for beside back-ends; an fd of -1: nothing. */
+struct pollfd hotplug_interest(const struct machine *m);
 
 /* Asks the guest of a zone to have `bytes` of its window. number: the answers to it bear it. false: there is no such window. */
 bool hotplug_request(struct machine *m, uint16_t zone, uint64_t bytes, uint32_t number);
@@ -82,6 +94,8 @@ bool hotplug_news(struct machine *m, uint64_t now, struct hotplug_news *ret, int
 
 /* The next thing to be done, also kept in dimm_job; dimms_answer says when it is. */
 struct mem_job dimms_job(struct machine *m);
+/* Whether the DIMM that dimm_job fills is still to come. */
+bool dimms_want(const struct machine *m);
 void dimms_answer(struct machine *m, uint16_t response);
 /* hotplug_request and hotplug_news. */
 void dimms_ask(struct machine *m, uint64_t bytes);

@@ -419,14 +419,15 @@ int serve(struct machine *m, struct link *l, struct arena *arena, bool start)
 	if (start)
 		go(&s, 0);
 	while (!s.done) {
-		struct pollfd p[3 + VIRTIO_POLL_MAX] = {
+		struct pollfd p[4 + VIRTIO_POLL_MAX] = {
 		    {.fd = BROKER_FD, .events = POLLIN},
 		    {.fd = m->run.wake_fd, .events = POLLIN},
 		    serial_interest(m),
+		    hotplug_interest(m), /* hotplug() looks by itself */
 		};
-		size_t n_virtio = virtio_interest(m, p + 3);
+		size_t n_virtio = virtio_interest(m, p + 4);
 
-		if (poll(p, 3 + n_virtio, sooner(virtio_wait(m), wait_ms)) < 0) {
+		if (poll(p, 4 + n_virtio, sooner(virtio_wait(m), wait_ms)) < 0) {
 			if (errno == EINTR)
 				continue;
 			return EXIT_BROKEN;
@@ -438,7 +439,7 @@ int serve(struct machine *m, struct link *l, struct arena *arena, bool start)
 		if (!s.done && p[2].revents)
 			on_serial(m, p[2].revents);
 		if (!s.done)
-			on_virtio(m, p + 3, n_virtio);
+			on_virtio(m, p + 4, n_virtio);
 		if (!s.done)
 			tell_devices(&s);
 		if (!s.done)

@@ -70,25 +70,20 @@ void *hot_chunk(const struct guestmem *gm, gpa_t at, uint64_t *len)
 	return h->host + offset;
 }
 
-int hot_populate(const struct gm_hot *h, struct mem_range r)
+int hot_populate(const struct gm_hot *h, uint64_t from, uint64_t len)
 {
-	uint8_t *at = h->host + r.first * h->blocks.block_size;
-	size_t len = (size_t)(r.n * h->blocks.block_size);
-
-	while (madvise(at, len, MADV_POPULATE_WRITE) < 0) {
+	while (madvise(h->host + from, (size_t)len, MADV_POPULATE_WRITE) < 0) {
 		int code = -errno;
 
 		if (code == -EAGAIN || code == -EINTR)
 			continue;
-		hot_drop(h, r, false);
+		hot_drop(h, from, len, false);
 		return code;
 	}
 	return 0;
 }
 
-int hot_drop(const struct gm_hot *h, struct mem_range r, bool shared)
+int hot_drop(const struct gm_hot *h, uint64_t from, uint64_t len, bool shared)
 {
-	uint8_t *at = h->host + r.first * h->blocks.block_size;
-
-	return madvise(at, (size_t)(r.n * h->blocks.block_size), shared ? MADV_REMOVE : MADV_DONTNEED) < 0 ? -errno : 0;
+	return madvise(h->host + from, (size_t)len, shared ? MADV_REMOVE : MADV_DONTNEED) < 0 ? -errno : 0;
 }

@@ -73,10 +73,11 @@ int hot_map(struct guestmem *gm, uint16_t zone, int fd, struct err *e);
 const struct gm_hot *hot_find(const struct guestmem *gm, gpa_t at);
 /* gm_chunk for windows. */
 void *hot_chunk(const struct guestmem *gm, gpa_t at, uint64_t *len);
-/* Private memory only. Pages for blocks, on the zone's nodes, all or none. Main thread. Negative errno. */
-int hot_populate(const struct gm_hot *h, struct mem_range r);
+/* Private memory only. Pages for len bytes of the window, on the zone's nodes, all or none. Main thread, 0.2 to 0.7 ms a MiB.
+ * Negative errno. */
+int hot_populate(const struct gm_hot *h, uint64_t from, uint64_t len);
 /* Back to the host; of shared memory whoever else has the object loses them too. Main thread. Negative errno. */
-int hot_drop(const struct gm_hot *h, struct mem_range r, bool shared);
+int hot_drop(const struct gm_hot *h, uint64_t from, uint64_t len, bool shared);
 
 /* --- giveback.c --- */
 
