@@ -2,6 +2,7 @@
 
 #include "bulkhead/fd.h"
 #include "grant.h"
+#include "queries.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -27,6 +28,7 @@ struct server {
 	enum phase phase;
 	bool still;           /* no vCPU runs for a moment, whatever the phase */
 	uint32_t hold_serial; /* the PAUSE that waits for its answer */
+	struct queries queries;
 	int pid;
 	bool done;
 	int exit_code;
@@ -211,21 +213,37 @@ static int balloon(struct server *s)
 	return more ? 0 : again;
 }
 
+static void send_stats(struct server *s, uint32_t serial, const struct wk_reports *reports)
+{
+	struct wk_msg m = {.op = WK_STATS, .serial = serial, .u.reports = *reports};
+
+	send_or_leave(s, &m);
+}
+
+/* What is known is told at once; pages are counted between turns. */
 static void query(struct server *s, uint32_t serial)
 {
-	struct wk_msg m = {.op = WK_STATS, .serial = serial};
-	size_t keep = s->arena->used;
 	struct wk_balloon_state state;
-	struct err e = {0};
 
 	if (balloon_state(s->m, &state))
 		send_balloon(s, &state);
 	hotplug_count(s->m);
 	tell_memory(s);
-	/* A census that fails is answered with what there is: nothing. The machine goes on. */
-	guestmem_census(&s->m->gm, s->arena, &m.u.reports.reports, &m.u.reports.n, &e);
-	send_or_leave(s, &m);
-	s->arena->used = keep;
+	if (!queries_add(&s->queries, serial))
+		send_stats(s, serial, &(struct wk_reports){0});
+}
+
+/* Returns how long poll may sleep, ms. */
+static int census(struct server *s)
+{
+	struct wk_reports reports;
+	size_t n = queries_work(&s->queries, &s->m->gm, s->arena, &reports);
+
+	for (size_t i = 0; i < n && !s->done; i++)
+		send_stats(s, s->queries.serial[i], &reports);
+	if (n)
+		queries_answered(&s->queries, s->arena);
+	return s->queries.n ? 0 : -1;
 }
 
 static void console(struct server *s, int *fd)
@@ -446,6 +464,8 @@ int serve(struct machine *m, struct link *l, struct arena *arena, bool start)
 			wait_ms = hotplug(&s);
 		if (!s.done)
 			wait_ms = sooner(wait_ms, balloon(&s));
+		if (!s.done)
+			wait_ms = sooner(wait_ms, census(&s));
 	}
 	return s.exit_code;
 }

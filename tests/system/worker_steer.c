@@ -187,6 +187,49 @@ static void reports_pages(void **state)
 	ends(&p, END_STOPPED, NULL);
 }
 
+/* All that is said in one go is there before the worker reads the first of it. */
+static void say_at_once(const enum wk_op *ops, size_t n)
+{
+	assert_int_equal(kill(p.pid, SIGSTOP), 0);
+	for (uint32_t i = 0; i < n; i++)
+		peer_send(&p, ops[i], i);
+	assert_int_equal(kill(p.pid, SIGCONT), 0);
+}
+
+/* Counting many pages holds up nobody, and each question has its answer. */
+static void others_go_on_while_it_counts(void **state)
+{
+	static const enum wk_op two[] = {WK_QUERY, WK_QUERY, WK_PAUSE}, stop[] = {WK_QUERY, WK_STOP};
+	enum wk_op many[24];
+	bool answered[ARRAY_LEN(many)] = {0};
+
+	begin(&p, (struct machine_wish){.guest = "halt", .memory = 512 * MiB});
+	say_at_once(two, ARRAY_LEN(two));
+	peer_expect(&p, WK_STATE);
+	assert_int_equal(p.msg.serial, 2);
+	for (uint32_t i = 0; i < 2; i++) {
+		uint64_t all = 0;
+
+		peer_expect(&p, WK_STATS);
+		assert_int_equal(p.msg.serial, i);
+		assert_int_equal(p.msg.u.reports.n, 1);
+		for (size_t k = 0; k < p.msg.u.reports.reports[0].n; k++)
+			all += p.msg.u.reports.reports[0].nodes[k].pages;
+		assert_int_equal(all, 512 * MiB / GUEST_PAGE);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(many); i++)
+		many[i] = WK_QUERY;
+	say_at_once(many, ARRAY_LEN(many));
+	for (size_t i = 0; i < ARRAY_LEN(many); i++) {
+		peer_expect(&p, WK_STATS);
+		assert_in_range(p.msg.serial, 0, ARRAY_LEN(many) - 1);
+		assert_false(answered[p.msg.serial]);
+		answered[p.msg.serial] = true;
+	}
+	say_at_once(stop, ARRAY_LEN(stop));
+	ends(&p, END_STOPPED, NULL);
+}
+
 /* A sealed object as memsrv would hand it out: the kernel lands in it and can be seen in it from here. */
 static void shared_zone(void **state)
 {
@@ -273,10 +316,20 @@ static void ends_with_its_broker(void **state)
 }
 
 const struct CMUnitTest tests_steer[] = {
-    cmocka_unit_test(waits_for_start),        cmocka_unit_test(pause_one_cpu),        cmocka_unit_test(pause_four_cpus),
-    cmocka_unit_test(stop_while_halted),      cmocka_unit_test(console_input),        cmocka_unit_test(console_backlog),
-    cmocka_unit_test(console_that_goes_away), cmocka_unit_test(serial_to_file),       cmocka_unit_test(serial_null),
-    cmocka_unit_test(reports_pages),          cmocka_unit_test(shared_zone),          cmocka_unit_test(pinned_cpu),
-    cmocka_unit_test(pause_at_once),          cmocka_unit_test(ends_with_its_broker),
+    cmocka_unit_test(waits_for_start),
+    cmocka_unit_test(pause_one_cpu),
+    cmocka_unit_test(pause_four_cpus),
+    cmocka_unit_test(stop_while_halted),
+    cmocka_unit_test(console_input),
+    cmocka_unit_test(console_backlog),
+    cmocka_unit_test(console_that_goes_away),
+    cmocka_unit_test(serial_to_file),
+    cmocka_unit_test(serial_null),
+    cmocka_unit_test(reports_pages),
+    cmocka_unit_test(others_go_on_while_it_counts),
+    cmocka_unit_test(shared_zone),
+    cmocka_unit_test(pinned_cpu),
+    cmocka_unit_test(pause_at_once),
+    cmocka_unit_test(ends_with_its_broker),
 };
 const size_t n_tests_steer = ARRAY_LEN(tests_steer);

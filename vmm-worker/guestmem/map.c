@@ -132,55 +132,6 @@ int guestmem_populate(struct guestmem *gm, struct arena *a, place_progress_fn *p
 	return 0;
 }
 
-/* Only what is plugged: there is nothing elsewhere, and a window may be large. */
-static int tally_hot(const struct guestmem *gm, uint16_t zone, struct place_tally *t, struct err *e)
-{
-	for (size_t i = 0; i < gm->n_hot; i++) {
-		const struct gm_hot *h = &gm->hot[i];
-		const struct mem_blocks *b = &h->blocks;
-
-		for (uint64_t at = 0, n; h->zone == zone && at < b->n; at += n) {
-			int r = 0;
-
-			n = mem_blocks_run(b, at, b->n);
-			if (mem_blocks_has(b, at))
-				r = place_tally_add(t, h->host + at * b->block_size, n * b->block_size, GUEST_PAGE, e);
-			if (r < 0)
-				return r;
-		}
-	}
-	return 0;
-}
-
-/* place_census would start threads and ask for policies, which the sandbox no longer allows; this is its plain way. */
-int guestmem_census(const struct guestmem *gm, struct arena *a, struct zone_report **ret_reports, size_t *ret_n, struct err *e)
-{
-	struct zone_report *reports = arena_array(a, gm->plan->n_zones, sizeof(*reports));
-	size_t n = 0;
-
-	if (!reports)
-		return err_set(e, -ENOBUFS, "no room for the report on %zu zones", gm->plan->n_zones);
-	for (uint16_t i = 0; i < gm->plan->n_zones; i++) {
-		const struct plan_zone *z = &gm->plan->zones[i];
-		struct place_tally t = {.anonymous = z->backing == BACKING_ANON};
-		int r;
-
-		if (!gm_made_here(z))
-			continue;
-		r = gm->zone_at[i] ? place_tally_add(&t, gm->zone_at[i], z->size, z->page_size, e) : 0;
-		if (r == 0)
-			r = tally_hot(gm, i, &t, e);
-		if (r == 0)
-			r = place_tally_report(&t, z->page_size, i, a, &reports[n], e);
-		if (r < 0)
-			return r;
-		n++;
-	}
-	*ret_reports = reports;
-	*ret_n = n;
-	return 0;
-}
-
 bool guestmem_owns(const struct guestmem *gm, const void *host)
 {
 	for (size_t i = 0; i < gm->n; i++) {

@@ -50,10 +50,6 @@ int guestmem_map(struct guestmem *gm, const struct mem_plan *plan, const int *zo
 int guestmem_populate(struct guestmem *gm, struct arena *a, place_progress_fn *progress, void *arg,
 		      struct zone_report **ret_reports, size_t *ret_n, struct err *e);
 
-/* Where the pages of the zones that this process makes are now, arrays from a; memsrv knows about the others. Any time; 0.2 us a
- * page. */
-int guestmem_census(const struct guestmem *gm, struct arena *a, struct zone_report **ret_reports, size_t *ret_n, struct err *e);
-
 /* true if the host address lies in a zone's or an EPC section's mapping: tells a SIGBUS on guest memory from a fault of our own.
  * Async-signal-safe.
  */
@@ -79,11 +75,26 @@ int hot_populate(const struct gm_hot *h, uint64_t from, uint64_t len);
 /* Back to the host; of shared memory whoever else has the object loses them too. Main thread. Negative errno. */
 int hot_drop(const struct gm_hot *h, uint64_t from, uint64_t len, bool shared);
 
+/* --- census.c --- */
+
+/* Where the pages of the zones that this process makes are; memsrv knows about the others. Zeroed before the first call. */
+struct gm_census {
+	uint16_t zone;               /* is being counted, */
+	uint64_t at;                 /* from this byte on: its boot memory, then its window */
+	struct place_tally tally;    /* of it */
+	struct zone_report *reports; /* one for each zone, NULL before the first call */
+	size_t n;
+};
+
+/* Counts 8192 pages more, which takes a millisecond or two. 1: there are more; 0: that is all, in reports; negative errno. What
+ * changes meanwhile is counted as it was or as it is. Arrays from a, which keeps them until it is over. Any time, main thread. */
+int gm_census_go_on(struct gm_census *c, const struct guestmem *gm, struct arena *a, struct err *e);
+
 /* --- giveback.c --- */
 
-/* The guest does not need the pages of [at, at + len), which is page aligned and lies in a mapping of its memory: they go back to the
- * host, and zeros come when it touches them again. false: they stay, because the zone gives none back, not all of it is memory
- * now, or the kernel did not do it. */
+/* The guest does not need the pages of [at, at + len), which is page aligned and lies in a mapping of its memory: they go back to
+ * the host, and zeros come when it touches them again. false: they stay, because the zone gives none back, not all of it is
+ * memory now, or the kernel did not do it. */
 bool gm_give_back(const struct guestmem *gm, void *at, uint64_t len);
 
 /* --- epc.c --- */
