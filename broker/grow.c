@@ -34,17 +34,16 @@ int grow_connect(struct vm *vm, int *ret_fd, struct err *e)
 	CLEANUP(fd_cleanup) int theirs = -1;
 	CLEANUP(fd_cleanup) int workers = -1;
 	bool needed = false;
-	int pair[2];
+	int r;
 
 	*ret_fd = -1;
 	for (size_t i = 0; i < vm->plan.n_zones; i++)
 		needed = needed || of_memsrv(&vm->plan.zones[i]);
 	if (!needed)
 		return 0;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return err_sys(e, -errno, "socketpair");
-	theirs = pair[0];
-	workers = pair[1];
+	r = chan_pair(0, &theirs, &workers, e);
+	if (r < 0)
+		return r;
 	if (vm_send_memsrv(vm, &(struct ms_msg){.op = MS_PLUGGER}, &theirs, 1) < 0)
 		return err_set(e, -EPIPE, "memsrv does not take the channel for hotplug memory");
 	for (size_t i = 0; i < vm->plan.n_zones; i++)

@@ -7,17 +7,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* Free bytes of one size on one node, as a place to read and write. Huge pages are counted in pages, memory in bytes. */
-static uint64_t get_free(const struct host_node *n, uint64_t page_size)
-{
-	if (page_size == GUEST_PAGE)
-		return n->mem_free;
-	for (size_t i = 0; i < n->n_huge; i++)
-		if (n->huge[i].page_size == page_size)
-			return n->huge[i].free * page_size;
-	return 0;
-}
-
+/* What host_node_free reads. */
 static void set_free(struct host_node *n, uint64_t page_size, uint64_t bytes)
 {
 	if (page_size == GUEST_PAGE) {
@@ -63,7 +53,7 @@ static void add_takes(struct host_facts *f, const struct promise *p, bool add)
 {
 	for (size_t i = 0; i < p->n; i++) {
 		struct host_node *n = &f->nodes[p->take[i].node];
-		uint64_t free = p->take[i].node < f->n_nodes ? get_free(n, p->take[i].page_size) : 0;
+		uint64_t free = p->take[i].node < f->n_nodes ? host_node_free(n, p->take[i].page_size) : 0;
 
 		if (p->take[i].node < f->n_nodes)
 			set_free(n, p->take[i].page_size, add ? free + p->take[i].bytes : free - p->take[i].bytes);
@@ -115,7 +105,7 @@ static void take(struct host_facts *left, struct promise *p, const struct plan_n
 		for (size_t i = 0; i < left->n_nodes; i++) {
 			if (!nodeset_empty(&row->nodes) && !nodeset_has(&row->nodes, left->nodes[i].id))
 				continue;
-			free = get_free(&left->nodes[i], row->page_size);
+			free = host_node_free(&left->nodes[i], row->page_size);
 			if (free > most) {
 				most = free;
 				best = i;

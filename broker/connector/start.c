@@ -38,12 +38,11 @@ int connector_start(struct connector *ret, struct err *e)
 	CLEANUP(fd_cleanup) int mine = -1, theirs = -1;
 	struct connector c;
 	struct connected hello;
-	int pair[2], r;
+	int r;
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return err_sys(e, -errno, "socketpair");
-	mine = pair[0];
-	theirs = pair[1];
+	r = chan_pair(0, &mine, &theirs, e);
+	if (r < 0)
+		return r;
 	c.channel = mine;
 	c.pid = fork();
 	if (c.pid < 0)

@@ -88,8 +88,9 @@ int ctl_connect_private(struct ctl_conn *ret, bool backends, struct err *e)
 		return rc;
 	if (access(path, X_OK) < 0)
 		return err_sys(e, -errno, "cannot start a private broker, %s", path);
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return err_sys(e, -errno, "socketpair");
+	rc = chan_pair(0, &pair[0], &pair[1], e);
+	if (rc < 0)
+		return rc;
 	pid = vfork();
 	if (pid < 0) {
 		rc = err_sys(e, -errno, "fork");

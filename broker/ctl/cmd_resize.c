@@ -15,8 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TIMEOUT_S     60u
-#define TIMEOUT_MAX_S 1000000u
+#define TIMEOUT_S 60u
 
 struct resize_args {
 	const char *socket, *vm, *zone;
@@ -31,21 +30,6 @@ static const char flags[] = "  --json          print what was reached as JSON\n"
 			    "SIZE includes what the VM has at boot. The memory must have a hotplug_size.\n";
 static const char balloon_help[] =
     "With --balloon, SIZE is what the guest gives up. The VM must have been made with --balloon.\n";
-
-static bool parse_seconds(const char *text, unsigned *ret)
-{
-	unsigned v = 0;
-
-	for (const char *p = text; *p; p++) {
-		if (*p < '0' || *p > '9')
-			return false;
-		v = v * 10 + (unsigned)(*p - '0');
-		if (v > TIMEOUT_MAX_S)
-			return false;
-	}
-	*ret = v;
-	return *text;
-}
 
 /* -1: go on; otherwise the exit code. */
 static int parse(int argc, char **argv, bool of_zone, struct resize_args *ret)

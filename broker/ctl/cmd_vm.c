@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 #define BUTTON_TIMEOUT_S     60u
-#define BUTTON_TIMEOUT_MAX_S 1000000u
 
 struct vm_args {
 	const char *socket;
@@ -33,21 +32,6 @@ static const char stop_flags[] =
     "  --json          print facts as JSON\n"
     "  --power-button  press its power button instead, and wait until the guest has switched itself off\n"
     "  --timeout S     how long to wait for that, in seconds; 0: not at all [default: 60]\n";
-
-static bool parse_seconds(const char *text, unsigned *ret)
-{
-	unsigned v = 0;
-
-	for (const char *p = text; *p; p++) {
-		if (*p < '0' || *p > '9')
-			return false;
-		v = v * 10 + (unsigned)(*p - '0');
-		if (v > BUTTON_TIMEOUT_MAX_S)
-			return false;
-	}
-	*ret = v;
-	return *text;
-}
 
 /* -1: go on; otherwise the exit code. */
 static int parse(int argc, char **argv, bool wants_vm, bool stop, struct vm_args *ret)

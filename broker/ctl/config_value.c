@@ -69,17 +69,24 @@ static bool json_string(struct parse *p, json_object *v, const char **ret)
 	return true;
 }
 
-/* The length of an array that may not be empty. */
-static bool json_list(struct parse *p, json_object *v, size_t max, size_t *ret)
+/* Room for what an array holds, and for how many; NULL after a problem. */
+static void *json_list(struct parse *p, json_object *v, size_t max, size_t size, size_t *ret_n)
 {
-	if (!json_object_is_type(v, json_type_array))
-		return wrong_type(p, v, "an array");
-	*ret = json_object_array_length(v);
-	if (*ret > max) {
-		txt_set(&p->reason, "more than %zu entries", max);
-		return false;
+	void *list;
+
+	if (!json_object_is_type(v, json_type_array)) {
+		wrong_type(p, v, "an array");
+		return NULL;
 	}
-	return true;
+	*ret_n = json_object_array_length(v);
+	if (*ret_n > max) {
+		txt_set(&p->reason, "more than %zu entries", max);
+		return NULL;
+	}
+	list = arena_array(p->a, *ret_n, size);
+	if (!list)
+		value_out_of_memory(p);
+	return list;
 }
 
 static bool json_u32_list(struct parse *p, json_object *v, uint32_t **ret, size_t *ret_n)
@@ -87,11 +94,9 @@ static bool json_u32_list(struct parse *p, json_object *v, uint32_t **ret, size_
 	size_t len, n = 0;
 	uint32_t *list, one = 0;
 
-	if (!json_list(p, v, LIST_MAX, &len))
-		return false;
-	list = arena_array(p->a, len, sizeof(*list));
+	list = json_list(p, v, LIST_MAX, sizeof(*list), &len);
 	if (!list)
-		return value_out_of_memory(p);
+		return false;
 	for (size_t i = 0; i < len; i++)
 		if (!json_u32(p, json_object_array_get_idx(v, i), &one) || !list_add_u32(p, list, &n, one))
 			return false;
@@ -105,11 +110,9 @@ static bool json_str_list(struct parse *p, json_object *v, const char ***ret, si
 	const char **list;
 	size_t len;
 
-	if (!json_list(p, v, LIM_ZONES, &len))
-		return false;
-	list = arena_array(p->a, len, sizeof(*list));
+	list = json_list(p, v, LIM_ZONES, sizeof(*list), &len);
 	if (!list)
-		return value_out_of_memory(p);
+		return false;
 	for (size_t i = 0; i < len; i++)
 		if (!json_string(p, json_object_array_get_idx(v, i), &list[i]))
 			return false;
@@ -165,11 +168,9 @@ static bool json_distances(struct parse *p, json_object *v, struct distance_spec
 	size_t len;
 	uint64_t d;
 
-	if (!json_list(p, v, LIST_MAX, &len))
-		return false;
-	list = arena_array(p->a, len, sizeof(*list));
+	list = json_list(p, v, LIST_MAX, sizeof(*list), &len);
 	if (!list)
-		return value_out_of_memory(p);
+		return false;
 	for (size_t i = 0; i < len; i++) {
 		if (!json_members(p, json_object_array_get_idx(v, i), names, 2, m) || !json_u32(p, m[0], &list[i].to) ||
 		    !json_u64(p, m[1], 255, &d))
@@ -187,11 +188,11 @@ static bool json_perf(struct parse *p, json_object *v, struct perf_list *ret)
 	struct perf_list l = {0};
 	json_object *m[2];
 
-	if (!json_list(p, v, LIST_MAX, &l.n))
+	l.to = json_list(p, v, LIST_MAX, sizeof(*l.to), &l.n);
+	if (!l.to)
 		return false;
-	l.to = arena_array(p->a, l.n, sizeof(*l.to));
 	l.value = arena_array(p->a, l.n, sizeof(*l.value));
-	if (!l.to || !l.value)
+	if (!l.value)
 		return value_out_of_memory(p);
 	for (size_t i = 0; i < l.n; i++)
 		if (!json_members(p, json_object_array_get_idx(v, i), names, 2, m) || !json_u32(p, m[0], &l.to[i]) ||
@@ -208,11 +209,9 @@ static bool json_affinity(struct parse *p, json_object *v, struct affinity_spec 
 	json_object *m[2];
 	size_t len;
 
-	if (!json_list(p, v, LIST_MAX, &len))
-		return false;
-	list = arena_array(p->a, len, sizeof(*list));
+	list = json_list(p, v, LIST_MAX, sizeof(*list), &len);
 	if (!list)
-		return value_out_of_memory(p);
+		return false;
 	for (size_t i = 0; i < len; i++)
 		if (!json_members(p, json_object_array_get_idx(v, i), names, 2, m) || !json_u32(p, m[0], &list[i].vcpu) ||
 		    !json_nodeset(p, m[1], LIM_HOST_CPUS, "CPU", &list[i].host_cpus))

@@ -65,3 +65,7 @@ struct flag_help {
 /* The first flag at or behind i, beginning with 0. false: none is left. */
 bool parse_flag_help(size_t i, struct flag_help *ret);
 const char *parse_flag_key(const struct flag_help *f, size_t k);
+
+#define PARSE_SECONDS_MAX 1000000u
+/* A --timeout: digits alone, PARSE_SECONDS_MAX at most. */
+bool parse_seconds(const char *text, unsigned *ret);

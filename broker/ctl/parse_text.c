@@ -86,3 +86,18 @@ bool parse_size(const char *text, uint64_t *ret)
 	}
 	return text_u64(digits, &v) && mul_u64(v, unit, ret);
 }
+
+bool parse_seconds(const char *text, unsigned *ret)
+{
+	unsigned v = 0;
+
+	for (const char *p = text; *p; p++) {
+		if (*p < '0' || *p > '9')
+			return false;
+		v = v * 10 + (unsigned)(*p - '0');
+		if (v > PARSE_SECONDS_MAX)
+			return false;
+	}
+	*ret = v;
+	return *text;
+}

@@ -147,17 +147,12 @@ static void close_all(const int *fds, size_t n)
 static int start(struct spawner *s, struct spawner_self *self, struct err *e)
 {
 	CLEANUP(fd_cleanup) int mine = -1, theirs = -1, exits_mine = -1, exits_theirs = -1;
-	int pair[2];
-	int r;
+	int r = chan_pair(0, &mine, &theirs, e);
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return err_sys(e, -errno, "socketpair");
-	mine = pair[0];
-	theirs = pair[1];
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
-		return err_sys(e, -errno, "socketpair");
-	exits_mine = pair[0];
-	exits_theirs = pair[1];
+	if (r == 0)
+		r = chan_pair(SOCK_NONBLOCK, &exits_mine, &exits_theirs, e);
+	if (r < 0)
+		return r;
 	if (move_up(&theirs) < 0 || move_up(&exits_theirs) < 0)
 		return err_sys(e, -errno, "descriptors for the spawner");
 	s->pid = fork();
@@ -220,13 +215,10 @@ int spawner_spawn(struct spawner *s, enum child_kind kind, uint32_t slot, const 
 	static struct chan_msg m;
 	CLEANUP(fd_cleanup) int mine = -1, theirs = -1;
 	struct spawn_reply reply;
-	int pair[2];
-	int r;
+	int r = chan_pair(0, &mine, &theirs, e);
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return err_sys(e, -errno, "socketpair");
-	mine = pair[0];
-	theirs = pair[1];
+	if (r < 0)
+		return r;
 	if (fcntl(mine, F_SETFL, O_RDWR | O_NONBLOCK) < 0)
 		return err_sys(e, -errno, "channel");
 	if (what)

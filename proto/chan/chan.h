@@ -27,3 +27,7 @@ int chan_recv(int sock, struct chan_msg *m);
 /* Sends one message whole; MSG_NOSIGNAL. fds stay the caller's. Returns 0 or negative errno (-EAGAIN on a full non-blocking
  * socket). */
 int chan_send(int sock, const void *data, size_t len, const int *fds, size_t nfds);
+
+/* Both ends of a new channel, close-on-exec, the caller's. flags: 0 or SOCK_NONBLOCK. */
+struct err;
+int chan_pair(int flags, int *ret_a, int *ret_b, struct err *e);

@@ -17,6 +17,9 @@ struct host_node {
 	uint16_t distance[64]; /* to the nodes in host_facts order; 0: unknown */
 };
 
+/* Free bytes in pages of this size (GUEST_PAGE, or a size of huge pages); 0: there are none of it. */
+uint64_t host_node_free(const struct host_node *n, uint64_t page_size);
+
 struct host_facts {
 	size_t n_nodes;
 	struct host_node nodes[64]; /* ascending id; a host with more than 64 nodes is refused with a message */

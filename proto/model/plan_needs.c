@@ -20,16 +20,6 @@ static struct nodeset strict_nodes(const struct plan_zone *z)
 	return (struct nodeset){0};
 }
 
-static uint64_t node_free(const struct host_node *n, uint64_t page_size)
-{
-	if (page_size == GUEST_PAGE)
-		return n->mem_free;
-	for (size_t i = 0; i < n->n_huge; i++)
-		if (n->huge[i].page_size == page_size)
-			return n->huge[i].free * page_size;
-	return 0;
-}
-
 static bool row_may_use(const struct plan_need *row, uint32_t node)
 {
 	return nodeset_empty(&row->nodes) || nodeset_has(&row->nodes, node);
@@ -150,7 +140,7 @@ static void judge(const struct host_facts *host, struct plan_need *rows, size_t 
 		if (done)
 			continue;
 		for (size_t k = 0; k < host->n_nodes; k++)
-			f.left[k] = node_free(&host->nodes[k], rows[i].page_size);
+			f.left[k] = host_node_free(&host->nodes[k], rows[i].page_size);
 		/* Later rows only ever take what earlier ones can do without, so what is short is told about the later one. */
 		for (size_t k = i; k < n; k++)
 			if (rows[k].page_size == rows[i].page_size)
@@ -178,7 +168,7 @@ size_t plan_needs(const struct mem_plan *plan, const struct host_facts *host, st
 	for (size_t i = 0; i < n; i++)
 		for (size_t k = 0; k < host->n_nodes; k++)
 			if (row_may_use(&ret[i], host->nodes[k].id))
-				ret[i].free += node_free(&host->nodes[k], ret[i].page_size);
+				ret[i].free += host_node_free(&host->nodes[k], ret[i].page_size);
 	judge(host, ret, n);
 	return n;
 }

@@ -1,84 +1,18 @@
 #include "memsrv_peer.h"
 
 #include "bulkhead/fd.h"
-#include "policy/lockdown.h"
+#include "child.h"
 
 #include <err.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <grp.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define SLOT_UID RIGHTS_UID_BASE
-
-static void must(bool ok, const char *what)
-{
-	if (!ok)
-		err(99, "%s", what);
-}
-
-/* What policy/rights.table says, without the namespaces: those are the spawner's own test. */
-static _Noreturn void become_memsrv(int program, int channel)
-{
-	const struct process_rights *r = PROCESS_MEMSRV;
-	int null = open("/dev/null", O_RDWR);
-
-	must(null >= 0, "/dev/null");
-	must(dup2(channel, 3) == 3, "dup2"); /* socketpair's fds are above 3, see peer_start */
-	for (int i = 0; i < 3; i++)
-		must(dup2(null, i) == i, "dup2");
-	if (null > 3)
-		close(null);
-	for (size_t i = 0; i < r->n_limits; i++) {
-		struct rlimit now, want = {r->limits[i].value, r->limits[i].value};
-
-		must(getrlimit((__rlimit_resource_t)r->limits[i].resource, &now) == 0, "getrlimit");
-		if (now.rlim_max < want.rlim_max)
-			want.rlim_cur = want.rlim_max = now.rlim_max;
-		must(setrlimit((__rlimit_resource_t)r->limits[i].resource, &want) == 0, "setrlimit");
-	}
-	for (int c = 0; prctl(PR_CAPBSET_READ, c, 0, 0, 0) >= 0; c++)
-		must(prctl(PR_CAPBSET_DROP, c, 0, 0, 0) == 0, "bounding set");
-	must(setgroups(0, NULL) == 0, "setgroups");
-	must(setresgid(SLOT_UID, SLOT_UID, SLOT_UID) == 0, "setresgid");
-	must(setresuid(SLOT_UID, SLOT_UID, SLOT_UID) == 0, "setresuid");
-	must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0, "no_new_privs");
-	must(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0, "pdeathsig");
-	must(fcntl(3, F_SETFD, 0) == 0, "fd 3");
-	must(syscall(SYS_close_range, 4, ~0u, 1u << 2 /* CLOSE_RANGE_CLOEXEC */) == 0, "close_range");
-	syscall(SYS_execveat, program, "", (char *[]){(char[]){"bulkhead-memsrv"}, NULL}, (char *[]){NULL}, AT_EMPTY_PATH);
-	err(99, "execveat");
-}
-
 void peer_start(struct peer *p, const char *program)
 {
-	CLEANUP(fd_cleanup) int fd = open(program, O_RDONLY | O_CLOEXEC);
-	CLEANUP(fd_cleanup) int theirs = -1;
-	int pair[2];
-
 	memset(p, 0, offsetof(struct peer, memory));
-	must(fd >= 0, program);
-	must(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0, "socketpair");
-	p->channel = pair[0];
-	theirs = fcntl(pair[1], F_DUPFD_CLOEXEC, 10);
-	close(pair[1]);
-	must(theirs >= 0, "dup");
-	p->pid = fork();
-	must(p->pid >= 0, "fork");
-	if (p->pid == 0) {
-		int high = fcntl(fd, F_DUPFD_CLOEXEC, 10); /* out of the way of 0 to 3 */
-
-		must(high >= 0, "dup");
-		become_memsrv(high, theirs);
-	}
+	p->pid = child_start(program, PROCESS_MEMSRV, RIGHTS_UID_BASE, &p->channel);
 }
 
 void peer_send_raw(struct peer *p, const void *data, size_t len, const int *fds, size_t nfds)
