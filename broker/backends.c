@@ -66,7 +66,7 @@ static bool hear(struct backend *k)
 	if (r > 0)
 		k->heard += m->len + 1; /* whatever it is: who listens to it must come to an end */
 	if (r > 0 && !k->connected && !k->ended && m->nfds == 1 && m->len == sizeof(struct backend_up) &&
-	    granted_socket(m->fds[0], SOCK_STREAM, "its connection", &e) == 0) {
+	    granted_socket(m->fds[0], "its connection", &e) == 0) {
 		k->connected = true;
 		k->until = 0;
 		devices_connected(k->vm, k->index, &m->fds[0]);

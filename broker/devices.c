@@ -73,9 +73,8 @@ static int choose_owner(struct backend *k, const struct spawn_owner *dir, struct
 
 	if (broker && vm->owner && vm->owner != broker)
 		return err_set(e, -EACCES,
-			       "device %s: this broker is user %u's and could serve a directory with that user's rights only; a "
-			       "directory of "
-			       "yours takes root's broker, or one of your own",
+			       "device %s: this broker is user %u's and could serve a directory with that user's rights only; "
+			       "a directory of yours takes root's broker, or one of your own",
 			       vm->device_plans[k->index].id, broker);
 	if (broker)
 		uid = broker;
@@ -106,7 +105,7 @@ int devices_take(struct vm *vm, uint16_t index, int *fd, struct err *e)
 	if (d->own.vm)
 		r = take_file(vm, &d->own, *fd, e);
 	else
-		r = granted_socket(*fd, SOCK_STREAM, "the connection to a back-end", e);
+		r = granted_socket(*fd, "the connection to a back-end", e);
 	if (r == 0)
 		*(d->own.vm ? &d->own.file : &d->connection) = fd_take(fd);
 	return r;

@@ -203,12 +203,11 @@ static int socket_option(int fd, int option)
 	return getsockopt(fd, SOL_SOCKET, option, &v, &len) < 0 ? -1 : v;
 }
 
-int granted_socket(int fd, int type, const char *what, struct err *e)
+int granted_socket(int fd, const char *what, struct err *e)
 {
-	if (socket_option(fd, SO_DOMAIN) != AF_UNIX || socket_option(fd, SO_TYPE) != type ||
+	if (socket_option(fd, SO_DOMAIN) != AF_UNIX || socket_option(fd, SO_TYPE) != SOCK_STREAM ||
 	    socket_option(fd, SO_ACCEPTCONN) != 0)
-		return err_set(e, -ENOTSOCK, "%s must be one end of a Unix %s socket pair", what,
-			       type == SOCK_STREAM ? "stream" : "packet");
+		return err_set(e, -ENOTSOCK, "%s must be one end of a Unix stream socket pair", what);
 	return 0;
 }
 

@@ -16,5 +16,5 @@ int granted_disk(const struct options *o, int fd, const char *id, bool readonly,
 int granted_directory(const struct options *o, int fd, const char *id, struct spawn_owner *ret, struct err *e);
 /* Leave to connect to a back-end again (chan/ticket.h); whether it is good is the connector's to say. */
 int granted_ticket(int fd, struct err *e);
-/* A serial line, a connection: one end of a Unix socket of that type (SOCK_x). */
-int granted_socket(int fd, int type, const char *what, struct err *e);
+/* A serial line, a connection: one end of a Unix stream socket. */
+int granted_socket(int fd, const char *what, struct err *e);

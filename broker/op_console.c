@@ -9,7 +9,7 @@
 /* The new console replaces the one before. The broker keeps its end too: a worker that comes after a reset gets it. */
 int op_console(struct client *c, struct vm *vm, struct ctl_request *q, struct chan_msg *m, struct err *e)
 {
-	int r = granted_socket(m->fds[0], SOCK_STREAM, "the console", e);
+	int r = granted_socket(m->fds[0], "the console", e);
 
 	if (r < 0)
 		return r;

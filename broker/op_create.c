@@ -74,7 +74,7 @@ static int take_fds(struct vm *vm, const struct ctl_request *q, struct chan_msg 
 			r = granted_image(o, fd, "--initramfs", e);
 		} else if (role == FD_ROLE_CONSOLE) {
 			to = &vm->console;
-			r = granted_socket(fd, SOCK_STREAM, "the console", e);
+			r = granted_socket(fd, "the console", e);
 		} else if (role == FD_ROLE_SERIAL_FILE) {
 			to = index == 0 ? &vm->serial_file : &vm->console_file;
 			r = granted_output(o, fd, index == 0 ? "--serial file" : "--console file", e);

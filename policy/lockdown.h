@@ -21,7 +21,8 @@
 int lockdown_enter(const struct process_rights *p, struct err *e);
 
 /* Every open descriptor must be in expected and every one of expected (ascending or not, -1 ignored) must be open. Looks at the
- * whole table below the descriptor limit with one poll(2), and closes what might be above it. -EBADF names the first offender. */
+ * whole table below the descriptor limit with one poll(2), and closes what that cannot see: O_PATH descriptors, and what might be
+ * above the limit. -EBADF names the first offender. */
 int lockdown_census(const int *expected, size_t n, struct err *e);
 
 /* Installs one more filter on the calling thread. Filters only ever add up: a call must be allowed by the new one and by all

@@ -261,9 +261,10 @@ bool value_from_json(struct parse *p, const struct key *k, void *obj, json_objec
 	case V_SIZE_NONZERO:
 	case V_U32:
 	case V_U32_NONZERO:
+	case V_CPU_COUNT:
 	case V_SEGMENTS:
 		ok = json_u64(p, v, k->type == V_SIZE || k->type == V_SIZE_NONZERO ? UINT64_MAX : UINT32_MAX, &n);
-		if (ok && n == 0 && (k->type == V_SIZE_NONZERO || k->type == V_U32_NONZERO)) {
+		if (ok && n == 0 && (k->type == V_SIZE_NONZERO || k->type == V_U32_NONZERO || k->type == V_CPU_COUNT)) {
 			txt_set(&p->reason, "0 is impossible here");
 			return false;
 		}

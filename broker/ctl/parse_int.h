@@ -10,7 +10,8 @@ enum value_type {
 	V_SIZE_NONZERO, /* the same, where the model keeps 0 for "not given" */
 	V_U32,          /* aux: bool "given", or NO_AUX */
 	V_U32_NONZERO,
-	V_SEGMENTS, /* as V_U32; what fits is for spec_check to say */
+	V_CPU_COUNT, /* as V_U32_NONZERO; what fits is for spec_check to say */
+	V_SEGMENTS,  /* as V_U32, likewise */
 	V_TRI,
 	V_STRING,
 	V_U32_LIST,   /* uint32_t *; aux: size_t count */

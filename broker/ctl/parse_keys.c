@@ -65,8 +65,8 @@ static const struct key platform[] = {
 };
 
 static const struct key cpus[] = {
-    {"boot", "boot_vcpus", V_U32_NONZERO, AT(struct cpus_spec, boot), NO_AUX},
-    {"max", "max_vcpus", V_U32_NONZERO, AT(struct cpus_spec, max), NO_AUX},
+    {"boot", "boot_vcpus", V_CPU_COUNT, AT(struct cpus_spec, boot), NO_AUX},
+    {"max", "max_vcpus", V_CPU_COUNT, AT(struct cpus_spec, max), NO_AUX},
     {"topology", NULL, V_TOPOLOGY, 0, NO_AUX},
     {"affinity", NULL, V_AFFINITY, AT(struct cpus_spec, affinity), AT(struct cpus_spec, n_affinity)},
 };

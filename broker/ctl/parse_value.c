@@ -1,6 +1,7 @@
 /* One reader per type of value: text to the model's field. */
 #include "parse_int.h"
 
+#include <assert.h>
 #include <string.h>
 #include <strings.h>
 
@@ -14,7 +15,11 @@ const char *value_wants(enum value_type type)
 		return "a number from 0 to 4294967295";
 	case V_U32_NONZERO:
 		return "a number from 1 to 4294967295";
+	case V_CPU_COUNT:
+		static_assert(LIM_CPUS == 255, "the words below");
+		return "a number from 1 to 255";
 	case V_SEGMENTS:
+		static_assert(LIM_SEGMENTS == 96, "the words below");
 		return "a number from 1 to 96";
 	case V_TRI:
 		return "on or off (true or false)";
@@ -216,9 +221,10 @@ bool value_from_text(struct parse *p, const struct key *k, void *obj, const char
 		break;
 	case V_U32:
 	case V_U32_NONZERO:
+	case V_CPU_COUNT:
 	case V_SEGMENTS:
 		ok = value_read_u32(p, (struct span){text, strlen(text)}, at);
-		if (ok && k->type == V_U32_NONZERO && *(uint32_t *)at == 0)
+		if (ok && (k->type == V_U32_NONZERO || k->type == V_CPU_COUNT) && *(uint32_t *)at == 0)
 			ok = wrong(p, text, "is impossible here");
 		break;
 	case V_TRI:

@@ -61,6 +61,12 @@ static void descriptors(int channel)
 	check(syscall(SYS_close_range, 4u, 899u, 0), "close_range");
 	if (broken("fd-4"))
 		check(dup2(0, 4), "4");
+	if (broken("path-4")) {
+		int path = open("/", O_PATH | O_CLOEXEC);
+
+		check(path, "O_PATH");
+		check(dup2(path, 4), "4");
+	}
 	if (broken("no-fd-2"))
 		close(2);
 }
