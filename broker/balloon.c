@@ -1,10 +1,7 @@
 #include "balloon.h"
 
-#include "ops.h"
-
-#include "model/resize_check.h"
-
-#include <errno.h>
+#include "client.h"
+#include "vm.h"
 
 static void send_wanted(struct vm *vm)
 {
@@ -14,7 +11,7 @@ static void send_wanted(struct vm *vm)
 		vm->balloon.asked = true;
 }
 
-static struct ctl_event event(const struct vm *vm)
+struct ctl_event balloon_event(const struct vm *vm)
 {
 	return (struct ctl_event){.kind = CTL_EVENT_BALLOON,
 				  .vm_id = vm->id,
@@ -41,7 +38,7 @@ bool balloon_heard(struct vm *vm, const struct wk_balloon_state *m)
 		return true;
 	}
 	b->asked = false;
-	ev = event(vm);
+	ev = balloon_event(vm);
 	clients_tell(vm->b, vm, &ev);
 	return true;
 }
@@ -67,38 +64,11 @@ bool balloon_describe(const struct vm *vm, struct wk_balloon_state *ret)
 	return true;
 }
 
-int balloon_resize(struct client *c, struct vm *vm, struct ctl_request *q, struct err *e)
+void balloon_want(struct vm *vm, uint64_t bytes)
 {
-	static struct diags ds; /* large, and only this request's */
-	struct wk_balloon *wanted = &vm->grant.balloon;
-	struct balloon_resize now = {
-	    .life = op_resize_life(vm),
-	    .there = wanted->there,
-	    .guest_driver = vm->balloon.driver,
-	    .no_wait = q->no_wait,
-	    .current = wanted->bytes,
-	    .size = q->size,
-	};
-	struct ctl_event ev;
-
-	ds = (struct diags){0};
-	for (size_t i = 0; i < vm->plan.n_zones; i++)
-		now.memory += vm->plan.zones[i].size + vm->grown[i].plugged;
-	if (balloon_resize_check(&now, &ds) < 0) {
-		client_send_reply(c, &(struct ctl_reply){.serial = q->serial,
-							 .code = -EINVAL,
-							 .text = "the balloon cannot be resized like this",
-							 .diags = &ds});
-		return 0;
-	}
-	if (q->size != wanted->bytes) {
-		wanted->bytes = q->size;
-		if (!vm->balloon.asked)
-			send_wanted(vm);
-	}
-	op_done(c, q, vm);
-	c->watch_vm = vm->id;
-	ev = event(vm);
-	client_send_event(c, &ev);
-	return 0;
+	if (bytes == vm->grant.balloon.bytes)
+		return;
+	vm->grant.balloon.bytes = bytes;
+	if (!vm->balloon.asked)
+		send_wanted(vm);
 }

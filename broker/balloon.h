@@ -3,9 +3,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct client;
-struct ctl_request;
-struct err;
 struct vm;
 struct wk_balloon_state;
 
@@ -23,5 +20,7 @@ bool balloon_heard(struct vm *vm, const struct wk_balloon_state *m);
 void balloon_worker_gone(struct vm *vm);
 /* false: it has none. */
 bool balloon_describe(const struct vm *vm, struct wk_balloon_state *ret);
-/* resize --balloon */
-int balloon_resize(struct client *c, struct vm *vm, struct ctl_request *q, struct err *e);
+/* What the guest is to give up from now on, bytes; told to the worker, now or when it has answered the last time. */
+void balloon_want(struct vm *vm, uint64_t bytes);
+/* How far it is, for those who watch. */
+struct ctl_event balloon_event(const struct vm *vm);

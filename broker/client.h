@@ -31,8 +31,12 @@ struct client {
 	size_t queued_bytes;
 };
 
-/* Takes over sock, also on failure. Refuses with a reply when there are too many connections. */
-void client_accept(struct broker *b, int sock);
+/* Listens for what it may do now, and for room if something is to be sent. */
+void client_want(struct client *c);
+/* Sends what is queued, as far as it goes; negative errno if the client is gone. */
+int client_flush(struct client *c);
+/* Closes the connection; what was attached to it ends. The memory goes after this round of events. */
+void client_drop(struct client *c);
 
 /* Answers the pending request, or, with serial 0, says why the connection ends. vm NULL: without facts. */
 void client_reply(struct client *c, uint32_t serial, int code, const char *text);
@@ -41,7 +45,7 @@ void client_send_event(struct client *c, const struct ctl_event *ev);
 
 #define OPS(op) (1u << (op))
 
-/* Every client that waits for one of these operations (OPS(CTL_x) | ...) on this VM: success comes with the VM's facts. */
+/* answer.c: every client that waits for one of these operations (OPS(CTL_x) | ...) on this VM: success comes with the VM's facts. */
 void clients_answer(struct broker *b, const struct vm *vm, unsigned ops, int code, const char *text);
 /* Those who wait for the count of pages that has just ended, or one before. Whether others wait for the next one. */
 bool clients_answer_count(struct broker *b, const struct vm *vm);
@@ -49,7 +53,12 @@ void clients_tell(struct broker *b, const struct vm *vm, const struct ctl_event 
 /* The VM is gone: nobody watches it any more. */
 void clients_forget(struct broker *b, const struct vm *vm);
 
-/* Ends what has been silent for too long; the next such moment in *next (ms), if it is earlier. */
-void clients_tick(struct broker *b, uint64_t now, uint64_t *next);
 /* Frees what was dropped. */
 void clients_bury(struct broker *b);
+
+/* --- hear_client.c --- */
+
+/* Takes over sock, also on failure. Refuses with a reply when there are too many connections. */
+void client_accept(struct broker *b, int sock);
+/* Ends what has been silent for too long; the next such moment in *next (ms), if it is earlier. */
+void clients_tick(struct broker *b, uint64_t now, uint64_t *next);

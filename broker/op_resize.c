@@ -54,7 +54,7 @@ int op_resize(struct client *c, struct vm *vm, struct ctl_request *q, struct cha
 	int r;
 
 	if (q->balloon)
-		return balloon_resize(c, vm, q, e);
+		return op_resize_balloon(c, vm, q, e);
 	ds = (struct diags){0};
 	describe(vm, zones, &now);
 	if (resize_check(&now, &rq, &d, &ds) < 0) {

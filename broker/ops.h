@@ -36,6 +36,8 @@ void op_done(struct client *c, const struct ctl_request *q, const struct vm *vm)
 
 /* What resizing needs to know. op_resize.c */
 enum resize_life op_resize_life(const struct vm *vm);
+/* op_resize_balloon.c */
+int op_resize_balloon(struct client *c, struct vm *vm, struct ctl_request *q, struct err *e);
 
 op_fn op_create, op_boot, op_list, op_info, op_pause, op_resume, op_stop, op_delete, op_console, op_wait, op_power_button,
     op_resize;

@@ -98,11 +98,9 @@ void vm_set_state(struct vm *vm, enum vm_state s);
 /* Notes how it ended; the first report of a run wins. */
 void vm_set_end(struct vm *vm, enum end_cause cause, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
-/* For list (zones NULL) and info (room for LIM_ZONES). Strings and arrays are the VM's. */
+/* For list (zones NULL) and info (room for LIM_ZONES). Strings and arrays are the VM's, or good until the next call.
+ * describe.c */
 void vm_describe(const struct vm *vm, struct ctl_zone_info *zones, struct ctl_vm_info *ret);
-
-/* Adds EPC sections, where vCPUs run, and what the guest is told of its memory's costs. describe.c */
-void vm_describe_guest(const struct vm *vm, struct ctl_vm_info *ret);
 
 /* true if the plan has a zone that memsrv must make. */
 bool vm_needs_memsrv(const struct vm *vm);
