@@ -5,7 +5,8 @@ import re
 import subprocess
 import time
 
-from vmlib import CLI, Console, MiB, pages_kb, private, until
+from probe import Probe
+from vmlib import CLI, MiB, pages_kb, private, until
 
 PORT, MEMORY_EVENT = 0xa00, 2
 SELECT, BASE, LENGTH, OST_EVENT, OST_STATUS, NODE, STATUS, NEXT = 0, 0, 8, 4, 8, 0x10, 0x14, 0x18
@@ -20,24 +21,13 @@ def started(b, *args):
     return subprocess.Popen([CLI, *args, '--socket', b.socket], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-class Guest(Console):
+class Guest(Probe):
     """A probe guest on this memory, running."""
 
     def __init__(self, b, name, memory, window=WINDOW, more=()):
-        b('create', '--name', name, '--cpus', 'boot=2', '--memory', 'size=%dM,hotplug_size=%dM%s' % (BOOT, window, memory),
-          '--cmdline', 'quiet noecho speed=off', *more, check=0)
-        self.b, self.name, self.window = b, name, window
-        self.boot()
-
-    def boot(self):
-        """For the first time, or again after it was stopped."""
-        self.b('boot', self.name, check=0)
-        super().__init__('console', self.name, '--socket', self.b.socket)  # says what was said before, too
-        self.ready()
-
-    def command(self, text):
-        self.send(text + '\n')
-        return self.expect('= ')[:-2] + '\n' + self.expect('\n')
+        self.window = window
+        super().__init__(b, name, '--cpus', 'boot=2', '--memory', 'size=%dM,hotplug_size=%dM%s' % (BOOT, window, memory),
+                         '--cmdline', 'quiet noecho speed=off', *more)
 
     def number(self, command):
         return int(re.findall(r'0x([0-9a-f]+)', self.command(command))[-1], 16)
@@ -115,21 +105,6 @@ class Guest(Console):
         if p.returncode:
             raise ValueError('resize to %d: %s' % (more, err))
         return dirty
-
-    def reset(self):
-        """By itself."""
-        self.buf = ''
-        self.send('reset\n')
-        self.expect('TAP version')
-        self.ready()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.kill()
-        self.b('stop', self.name)
-        self.b('delete', self.name, check=0)
 
     def window_kb(self):
         """KiB that the host has given for the window: the worker's mapping of it, or what the object has beside boot memory."""

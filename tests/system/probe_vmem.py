@@ -2,29 +2,18 @@
 
 import re
 
-from vmlib import Console, pages_kb, private, procfs, until
+from probe import Probe
+from vmlib import pages_kb, private, procfs, until
 
 
-class Guest(Console):
+class Guest(Probe):
     """A probe guest with these options, running."""
 
     def __init__(self, b, name, *args, words=''):
-        b('create', '--name', name, '--cmdline', 'quiet noecho speed=off verify=off ' + words, *args, check=0)
-        self.b, self.name = b, name
-        self.boot()
-
-    def boot(self):
-        """For the first time, or again after it was stopped."""
-        self.b('boot', self.name, check=0)
-        super().__init__('console', self.name, '--socket', self.b.socket)  # says what was said before, too
-        self.ready()
-
-    def ask(self, text):
-        self.send(text + '\n')
-        return self.expect('= ')[:-2] + '\n' + self.expect('\n')
+        super().__init__(b, name, '--cmdline', 'quiet noecho speed=off verify=off ' + words, *args)
 
     def do(self, text):
-        got = self.ask(text)
+        got = self.command(text)
         if not got.endswith('ok\n'):
             raise ValueError('%s: %s' % (text, got))
         return got
@@ -35,13 +24,6 @@ class Guest(Console):
     def windows(self):
         """(address, plugged, requested) of each virtio-mem device"""
         return [tuple(int(x, 0) for x in m) for m in re.findall(r'at (\S+) region \S+ usable \S+ plugged (\S+) requested (\S+) status', self.do('vmem'))]
-
-    def again(self):
-        """Resets itself."""
-        self.buf = ''
-        self.send('reset\n')
-        self.expect('TAP version')
-        self.ready()
 
     def zone(self, zone):
         return [z for z in self.b.info(self.name)['zones'] if z['id'] == zone][0]
@@ -63,11 +45,3 @@ class Guest(Console):
     def object_kb(self, length):
         """KiB of memsrv's object of that length."""
         return procfs.memfd_kb(self.b.info(self.name)['memsrv_pid'], length)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.kill()
-        self.b('stop', self.name)
-        self.b('delete', self.name, check=0)
