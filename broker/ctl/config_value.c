@@ -123,21 +123,10 @@ static bool json_str_list(struct parse *p, json_object *v, const char ***ret, si
 
 static bool json_nodeset(struct parse *p, json_object *v, uint32_t limit, const char *what, struct nodeset *ret)
 {
-	struct nodeset set = {0};
 	uint32_t *list;
 	size_t n;
 
-	if (!json_u32_list(p, v, &list, &n))
-		return false;
-	for (size_t i = 0; i < n; i++) {
-		if (list[i] >= limit) {
-			txt_set(&p->reason, "there is no %s %u on any host (0-%u)", what, list[i], limit - 1);
-			return false;
-		}
-		nodeset_add(&set, list[i]);
-	}
-	*ret = set;
-	return true;
+	return json_u32_list(p, v, &list, &n) && list_to_nodeset(p, list, n, limit, what, ret);
 }
 
 /* An object with exactly these members. */

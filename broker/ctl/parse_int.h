@@ -80,6 +80,9 @@ void value_placeholder(struct parse *p, const struct key *k, void *obj);
 /* Appends one number; refuses a repeated one and the one after LIST_MAX. */
 bool list_add_u32(struct parse *p, uint32_t *list, size_t *n, uint64_t v);
 
+/* A set of these; refuses what is not below limit. what: a host's, for people: "CPU". */
+bool list_to_nodeset(struct parse *p, const uint32_t *list, size_t n, uint32_t limit, const char *what, struct nodeset *ret);
+
 bool list_u32(struct parse *p, const char *text, uint32_t **ret, size_t *ret_n);
 bool list_str(struct parse *p, const char *text, const char ***ret, size_t *ret_n);
 bool list_nodeset(struct parse *p, const char *text, uint32_t limit, const char *what, struct nodeset *ret);

@@ -122,14 +122,10 @@ bool list_str(struct parse *p, const char *text, const char ***ret, size_t *ret_
 	return true;
 }
 
-bool list_nodeset(struct parse *p, const char *text, uint32_t limit, const char *what, struct nodeset *ret)
+bool list_to_nodeset(struct parse *p, const uint32_t *list, size_t n, uint32_t limit, const char *what, struct nodeset *ret)
 {
 	struct nodeset set = {0};
-	uint32_t *list;
-	size_t n;
 
-	if (!list_u32(p, text, &list, &n))
-		return false;
 	for (size_t i = 0; i < n; i++) {
 		if (list[i] >= limit) {
 			txt_set(&p->reason, "there is no %s %u on any host (0-%u)", what, list[i], limit - 1);
@@ -139,6 +135,14 @@ bool list_nodeset(struct parse *p, const char *text, uint32_t limit, const char 
 	}
 	*ret = set;
 	return true;
+}
+
+bool list_nodeset(struct parse *p, const char *text, uint32_t limit, const char *what, struct nodeset *ret)
+{
+	uint32_t *list;
+	size_t n;
+
+	return list_u32(p, text, &list, &n) && list_to_nodeset(p, list, n, limit, what, ret);
 }
 
 /* "left@right" */
