@@ -442,13 +442,11 @@ int hotplug_work(struct machine *m, const struct hotplug_pause *pause, uint64_t 
 
 	hot_pages_turn(&hp->pages);
 	do {
-		pace_attend(&m->pace);
 		begun = turn(m, pause, now, &done);
 		n += begun;
 		keep_pace(m);
 		again = begun && done && !hp->lost && (hp->acpi || await_next(m));
 	} while (again && !hp->acpi && n < BURST);
-	pace_leave(&m->pace);
 	if (done)
 		runctl_round(&m->run);
 	if (done)

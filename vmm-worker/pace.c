@@ -3,9 +3,10 @@
 #include <stddef.h>
 #include <sys/rseq.h>
 
-#define NOWHERE (-1)
-#define APART   4u  /* changes with each on a CPU of its own: nobody has to wait */
-#define TRUST   64u /* changes after that for which a slow one is taken for somebody else's work */
+#define NOWHERE  (-1)
+#define SPAN_MIN 64u /* changes; twice as many each time that it was too early, */
+#define SPAN_MAX 2048u
+#define FORGET   4096u /* until it was not */
 
 /* Without a system call, which vCPU threads have none for. */
 static int cpu(void)
@@ -25,45 +26,39 @@ static bool elsewhere(int at)
 
 void pace_init(struct pace *p)
 {
-	atomic_init(&p->main_at, NOWHERE);
 	atomic_init(&p->ringer_at, NOWHERE);
 	p->awaited = false;
-	p->apart = p->trust = 0;
+	p->calm = 0;
+	p->span = SPAN_MIN / 2;
 }
 
-void pace_attend(struct pace *p)
+static bool apart(const struct pace *p)
 {
-	atomic_store_explicit(&p->main_at, cpu(), memory_order_relaxed);
-}
-
-void pace_leave(struct pace *p)
-{
-	atomic_store_explicit(&p->main_at, NOWHERE, memory_order_relaxed);
+	return elsewhere(atomic_load_explicit(&p->ringer_at, memory_order_relaxed));
 }
 
 void pace_took(struct pace *p, uint64_t us, uint64_t fair)
 {
-	if (p->trust > 0)
-		p->trust--;
-	else if (us > fair)
+	bool calm = us <= fair && (!p->awaited || apart(p));
+
+	p->calm = calm ? p->calm + 1 : 0;
+	if (us > fair && !p->awaited) {
 		p->awaited = true;
-	if (!p->awaited)
-		return;
-	p->apart = elsewhere(atomic_load_explicit(&p->ringer_at, memory_order_relaxed)) ? p->apart + 1 : 0;
-	if (p->apart == APART) {
+		p->span = p->span < SPAN_MAX ? p->span * 2 : SPAN_MAX;
+	} else if (p->awaited && p->calm >= p->span) {
 		p->awaited = false;
-		p->apart = 0;
-		p->trust = TRUST;
+		p->calm = 0;
+	} else if (!p->awaited && p->calm >= FORGET) {
+		p->span = SPAN_MIN / 2;
 	}
 }
 
 bool pace_may_look(const struct pace *p)
 {
-	return !p->awaited || elsewhere(atomic_load_explicit(&p->ringer_at, memory_order_relaxed));
+	return !p->awaited || apart(p);
 }
 
-bool pace_is_near(struct pace *p)
+void pace_rang(struct pace *p)
 {
 	atomic_store_explicit(&p->ringer_at, cpu(), memory_order_relaxed);
-	return elsewhere(atomic_load_explicit(&p->main_at, memory_order_relaxed));
 }

@@ -124,50 +124,47 @@ static void nobody_rests_for_ever(void **state)
 static void when_they_rest(void **state)
 {
 	struct pace p;
+	unsigned n, last = 0;
 
 	pace_init(&p);
 	assert_true(pace_may_look(&p));
-	assert_false(pace_is_near(&p)); /* the main thread sleeps */
 	for (unsigned i = 0; i < 100; i++)
 		pace_took(&p, FAIR, FAIR);
 	assert_false(p.awaited);
-	pace_took(&p, FAIR + 1, FAIR);
-	assert_true(p.awaited);
 
 	/* As long as both are where they cannot both run. */
+	pace_took(&p, FAIR + 1, FAIR);
+	pace_rang(&p);
 	atomic_store(&p.ringer_at, -1);
-	for (unsigned i = 0; i < 100; i++)
+	for (unsigned i = 0; i < 10000; i++)
 		pace_took(&p, 1, FAIR);
 	assert_true(p.awaited);
 	assert_false(pace_may_look(&p));
 
-	/* Each on a CPU of its own: no reason to rest, and soon none to ask. */
-	atomic_store(&p.main_at, 1000);
-	assert_true(pace_is_near(&p));
-	for (unsigned i = 0; i < 3; i++) {
-		atomic_store(&p.ringer_at, 1000);
-		assert_true(pace_may_look(&p));
-		pace_took(&p, 1, FAIR);
-		assert_true(p.awaited);
+	/* Each on a CPU of its own, and quick for long enough. */
+	atomic_store(&p.ringer_at, 1000);
+	assert_true(pace_may_look(&p));
+	for (n = 0; p.awaited; n++) {
+		pace_took(&p, n == 10 ? FAIR + 1 : 1, FAIR);
+		assert_true(n < 10000);
 	}
-	atomic_store(&p.ringer_at, -1); /* not in a row */
-	pace_took(&p, 1, FAIR);
-	for (unsigned i = 0; i < 4; i++) {
-		assert_true(p.awaited);
-		atomic_store(&p.ringer_at, 1000);
-		pace_took(&p, FAIR + 1, FAIR);
-	}
-	assert_false(p.awaited);
+	assert_int_equal(n, 11 + 64);
 
-	/* What is slow then is somebody else's doing, for a while. */
-	for (unsigned i = 0; i < 64; i++) {
+	/* Too early: longer each time, but not for ever. */
+	for (unsigned i = 0; i < 10; i++) {
 		pace_took(&p, FAIR + 1, FAIR);
-		assert_false(p.awaited);
+		for (n = 0; p.awaited; n++)
+			pace_took(&p, 1, FAIR);
+		assert_true(n == 2048 || n == 2 * last || i == 0);
+		last = n;
 	}
+	assert_int_equal(last, 2048);
+	for (unsigned i = 0; i < 4096; i++)
+		pace_took(&p, 1, FAIR);
 	pace_took(&p, FAIR + 1, FAIR);
-	assert_true(p.awaited);
-	pace_leave(&p);
-	assert_false(pace_is_near(&p));
+	for (n = 0; p.awaited; n++)
+		pace_took(&p, 1, FAIR);
+	assert_int_equal(n, 64);
 }
 
 int main(void)

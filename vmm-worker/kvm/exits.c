@@ -47,9 +47,9 @@ static void give_way(struct machine *m)
 {
 	unsigned rounds = runctl_rounds(&m->run);
 
+	pace_rang(&m->pace);
 	virtio_kick(&m->virtio);
-	if (!pace_is_near(&m->pace))
-		runctl_rest(&m->run, rounds, REST_MS);
+	runctl_rest(&m->run, rounds, REST_MS);
 }
 
 static void on_io(struct vcpu *v)
