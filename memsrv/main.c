@@ -73,6 +73,7 @@ static int make_zones(struct memsrv *m, struct err *e)
 		if (r < 0)
 			return r;
 	}
+	m->zones.only_node = place_only_node(); /* later it may not ask */
 	return zones_populate(&m->zones, talk_progress, &m->talk, e);
 }
 

@@ -20,6 +20,7 @@
 void zones_init(struct zones *zs, const struct mem_plan *plan)
 {
 	zs->n = plan->n_zones;
+	zs->only_node = -1;
 	for (size_t i = 0; i < zs->n; i++)
 		zs->z[i] = (struct zone){.plan = &plan->zones[i], .index = (uint16_t)i, .fd = -1};
 }

@@ -17,7 +17,8 @@ struct zone {
 };
 
 struct zones {
-	size_t n; /* as many as the plan has, in its order */
+	size_t n;      /* as many as the plan has, in its order */
+	int only_node; /* the one host node that their pages can be on; -1: there are several */
 	struct zone z[LIM_ZONES];
 };
 

@@ -34,7 +34,9 @@ static void print_zone(const struct ctl_zone_info *z)
 		printf("    the guest: %" PRIu64 " requests that were not granted, %" PRIu64 " touches of what is not plugged\n",
 		       z->denied, z->strayed);
 	for (size_t i = 0; i < z->n_nodes; i++) {
-		if (z->nodes[i].node < 0)
+		if (z->nodes[i].node == NODE_UNKNOWN)
+			printf("    on some host node: %s\n", people_size(z->nodes[i].pages * z->page_size).s);
+		else if (z->nodes[i].node < 0)
 			printf("    not touched yet: %s\n", people_size(z->nodes[i].pages * z->page_size).s);
 		else
 			printf("    on host node %" PRId32 ": %s\n", z->nodes[i].node,
@@ -168,12 +170,15 @@ static void json_zone(struct json_object *array, const struct ctl_zone_info *z)
 	for (size_t i = 0; i < z->n_nodes; i++) {
 		uint64_t bytes = z->nodes[i].pages * z->page_size;
 
-		if (z->nodes[i].node < 0) {
+		if (z->nodes[i].node < 0 && z->nodes[i].node != NODE_UNKNOWN) {
 			untouched += bytes;
 		} else {
 			struct json_object *n = json_append_object(nodes);
 
-			json_add_u64(n, "host_node", (uint64_t)z->nodes[i].node);
+			if (z->nodes[i].node == NODE_UNKNOWN)
+				json_object_object_add(n, "host_node", NULL);
+			else
+				json_add_u64(n, "host_node", (uint64_t)z->nodes[i].node);
 			json_add_u64(n, "resident_bytes", bytes);
 		}
 	}

@@ -101,12 +101,19 @@ static int count_resident(const uint8_t *at, uint64_t len, uint64_t page_size, u
 	return 0;
 }
 
+int place_only_node(void)
+{
+	struct nodeset allowed = {0};
+
+	if (syscall(SYS_get_mempolicy, NULL, allowed.w, (unsigned long)NODESET_BITS, NULL, MPOL_F_MEMS_ALLOWED) < 0)
+		return -1;
+	return nodeset_count(&allowed) == 1 ? nodeset_next(&allowed, 0) : -1;
+}
+
 /* The one node on which this mapping's pages can be, made sure of by the kernel; -1 if there is more than one or a page is
  * elsewhere. */
 static int only_node(const void *at, uint64_t len, const struct plan_zone *z)
 {
-	struct nodeset allowed = {0};
-
 	if (z->host_policy == HOST_POLICY_BIND && nodeset_count(&z->host_nodes) == 1) {
 		if (syscall(SYS_mbind, at, len, MPOL_BIND, z->host_nodes.w, NODESET_BITS + 1ul, MPOL_MF_STRICT) == 0)
 			return nodeset_next(&z->host_nodes, 0);
@@ -115,9 +122,7 @@ static int only_node(const void *at, uint64_t len, const struct plan_zone *z)
 	/* A file's page cache can be older than the rules this process lives under. */
 	if (z->backing == BACKING_FILE_SHARED || z->backing == BACKING_FILE_PRIVATE)
 		return -1;
-	if (syscall(SYS_get_mempolicy, NULL, allowed.w, (unsigned long)NODESET_BITS, NULL, MPOL_F_MEMS_ALLOWED) < 0)
-		return -1;
-	return nodeset_count(&allowed) == 1 ? nodeset_next(&allowed, 0) : -1;
+	return place_only_node();
 }
 
 static int tally_chunk(const struct place_job *job, uint64_t off, uint64_t len, struct place_tally *local)

@@ -51,5 +51,9 @@ int place_tally_report(const struct place_tally *t, uint64_t page_size, uint16_t
 int place_census(const void *at, uint64_t len, const struct plan_zone *z, uint16_t index, struct arena *a,
 		 struct zone_report *ret, struct err *e);
 
+/* The host node on which all memory is that this process, and whoever runs under the same cpuset, may use; -1: there are several,
+ * or the kernel does not say. */
+int place_only_node(void);
+
 /* A bound zone whose census shows a page on another node is an error that names zone, node and count. */
 int place_verify(const struct zone_report *r, const struct plan_zone *z, struct err *e);

@@ -39,7 +39,7 @@ struct fd_tag {
 };
 
 #define NODE_ABSENT (-1)  /* not there: never touched */
-#define NODE_UNKNOWN (-2) /* there, but only through another process's mapping (huge pages that were not reserved) */
+#define NODE_UNKNOWN (-2) /* there, but nobody can tell where without touching it */
 
 /* Pages of one zone on one host node. */
 struct node_pages {

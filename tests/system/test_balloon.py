@@ -4,9 +4,10 @@ drives the device, also in ways that no good driver would."""
 
 import os
 import re
+import threading
 import time
 
-from vmlib import LAB, Broker, Console, HugePool, Inventory, MiB, Setting, Tap, pages_kb, private, procfs, until
+from vmlib import LAB, Broker, Console, HugePool, Inventory, MiB, Setting, Tap, memory_nodes, pages_kb, private, procfs, until
 
 t = Tap()
 before = Inventory()
@@ -14,6 +15,7 @@ LOW, SIZE = 64 * MiB, 128 * MiB  # the guest's program and tables lie in the fir
 ZONE = SIZE // 2 - 4 * MiB if LAB else SIZE  # of no other zone's size: that is how its mapping is known
 AT = LOW
 T = 1 << 40
+ROUNDS = 40
 FILL = '0x5a5a5a5a5a5a5a5a'
 
 
@@ -123,6 +125,35 @@ def hostile(b, name, c, kb):
     t.equal(word(c, AT + 2 * MiB), FILL, name + ': nor does that touch anything else')
 
 
+def looked_at(b, name, c, kb):
+    """What is given up while others ask for info without end stays the host's: counting makes no page."""
+    if len(memory_nodes()) > 1:
+        return t.skip(name + ': looked at meanwhile', 'this host has several nodes, so pages are touched to see where they are')
+    stop, counted = threading.Event(), []
+
+    def look():
+        while not stop.is_set():
+            z = [z for z in b.info(name)['zones'] if z['id'] == 'z'][0]
+            counted.append(sum(n['resident_bytes'] for n in z['resident']) >> 10)
+    lookers = [threading.Thread(target=look) for _ in range(2)]
+    good(c, 'fill %d %d 0x5a' % (AT, ZONE))
+    full, wrong = kb(), []
+    for looker in lookers:
+        looker.start()
+    try:
+        for i in range(ROUNDS):
+            good(c, 'inflate %d %d' % (AT + 8 * MiB, 16 * MiB))
+            if full - kb() != 16 << 10:
+                wrong.append((i, full - kb()))
+            good(c, 'fill %d %d 0x5a' % (AT + 8 * MiB, 16 * MiB))
+    finally:
+        stop.set()
+        for looker in lookers:
+            looker.join()
+    t.equal(wrong, [], '%s: what was given up %d times, under %d questions, stays the host\'s' % (name, ROUNDS, len(counted)))
+    t.ok(full - (16 << 10) <= min(counted) and max(counted) <= full, name + ': and each answer was possible', (full, min(counted), max(counted)))
+
+
 def sizes(b, name, c):
     """What the broker and its clients make of what the guest says."""
     p = b('resize', name, '--balloon', '16M', '--no-wait', '--json', check=0)
@@ -170,6 +201,7 @@ with Broker() as b:
         kb = lambda: object_kb(b, 'memfd', ZONE)
         c = gives(b, 'memfd', 'shared=on,prefault=on', kb)
         hostile(b, 'memfd', c, kb)
+        looked_at(b, 'memfd', c, kb)
         over(b, 'memfd', c)
 
     with t.part('zones that keep their pages'), HugePool(16) as pool:
@@ -212,6 +244,7 @@ with Broker() as b:
             c = started(b, 'both', '--memory', 'size=0,hotplug_method=virtio-mem', '--memory-zone', 'id=low,size=64M', 'id=z,size=0,hotplug_size=128M,' + kind,
                         '--balloon', 'free_page_reporting=on')
             kb = (lambda: anon_kb(b, 'both', 128 * MiB)) if kind == 'thp=off' else (lambda: object_kb(b, 'both', 128 * MiB))
+            told = lambda: sum(n['resident_bytes'] for z in b.info('both')['zones'] if z['id'] == 'z' for n in z['resident']) >> 10
             at = int(re.search(r'at (0x[0-9a-f]+)', good(c, 'vmem'))[1], 0)
             empty = kb()
             good(c, 'inflate %d %d' % (at, 4 * MiB))
@@ -221,6 +254,12 @@ with Broker() as b:
             b('resize-zone', 'both', 'z', '32M', '--no-wait', check=0)
             until(lambda: 'requested 0x2000000' in good(c, 'vmem'), 'the guest is told')
             good(c, 'follow 0')
+            if kind == 'shared=on':
+                # Pages of an object that nobody has touched look like those that were given back.
+                t.equal([kb() - empty, told()], [32 << 10, kb()], kind + ': info counts what was plugged and not touched')
+                good(c, 'inflate %d %d' % (at + 8 * MiB, 4 * MiB))
+                good(c, 'fill %d %d 0x5a' % (at, 2 * MiB))
+                t.equal([kb() - empty, told(), told()], [28 << 10, kb(), kb()], kind + ': and of that what was given back is missed')
             good(c, 'fill %d %d 0x5a' % (at, 32 * MiB))
             full = kb()
             t.equal(full - empty, 32 << 10, kind + ': plugged')
