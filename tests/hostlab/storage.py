@@ -4,10 +4,10 @@ import os
 import signal
 import struct
 import subprocess
-import time
 
 import cpio
 import l2
+from patience import until
 
 MIB = 1 << 20
 BLOCK = 4096
@@ -27,11 +27,9 @@ class Backend:
         if os.path.exists(self.socket):
             os.unlink(self.socket)
         self.process = subprocess.Popen(self.argv)
-        end = time.monotonic() + l2.PATIENCE
-        while not os.path.exists(self.socket):
-            if time.monotonic() > end or self.process.poll() is not None:
-                raise l2.Failed('qemu-storage-daemon did not come up')
-            time.sleep(0.02)
+        until(lambda: os.path.exists(self.socket) or self.process.poll() is not None, 'qemu-storage-daemon comes up')
+        if self.process.poll() is not None:
+            raise l2.Failed('qemu-storage-daemon did not come up')
 
     def kill(self):
         self.process.send_signal(signal.SIGKILL)
@@ -81,6 +79,11 @@ def block(number, rounds):
     return struct.pack('<512Q', number, rounds, *((start + k * 0x165667b19e3779f9) & MASK for k in range(2, 512)))
 
 
+def stamps(data):
+    """(number, round) of each block of what stamp has written."""
+    return [struct.unpack_from('<QQ', data, at) for at in range(0, len(data), BLOCK)]
+
+
 def wrong_blocks(image, rounds):
     """Numbers of the blocks of an image that do not hold what was written last; nothing else may have been written at all."""
     want = {first + i: n for first, each in rounds.items() for i, n in enumerate(each)}
@@ -88,5 +91,5 @@ def wrong_blocks(image, rounds):
     with open(image, 'rb') as f:
         for number, data in enumerate(iter(lambda: f.read(BLOCK), b'')):
             if data != block(number, want.get(number, 0)):
-                wrong.append((number, want.get(number, 0), struct.unpack('<QQ', data[:16])))
+                wrong.append((number, want.get(number, 0), stamps(data)[0]))
     return wrong

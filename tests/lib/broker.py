@@ -13,7 +13,7 @@ import sys
 import time
 
 import procfs
-from patience import PATIENCE
+from patience import PATIENCE, until
 
 BIN = os.path.join(os.environ['BULKHEAD_BIN'], 'bulkhead')
 BROKER = os.path.join(os.environ['BULKHEAD_LIBEXEC'], 'bulkhead-broker')
@@ -222,7 +222,7 @@ class Broker:
 
     def fds(self):
         """How many descriptors it has once all its threads have done what there was to do: closing is the work of some of them."""
-        until(lambda: all(state(text) == 'S' for text in procfs.threads(self.p.pid, 'stat').values()), 'the broker never rests')
+        until(lambda: procfs.rests(self.p.pid), 'the broker never rests')
         return len(os.listdir('/proc/%d/fd' % self.p.pid))
 
     def rss_kib(self):
@@ -270,15 +270,6 @@ class Broker:
 atexit.register(lambda: Broker.end(Broker.living))
 
 
-def thread_state(pid, tid):
-    with open('/proc/%d/task/%s/stat' % (pid, tid)) as f:
-        return state(f.read())
-
-
-def state(stat):
-    return stat.rsplit(')', 1)[1].split()[0]
-
-
 def children(pid):
     try:
         with open('/proc/%d/task/%d/children' % (pid, pid)) as f:
@@ -290,16 +281,9 @@ def children(pid):
 def zombie(pid):
     try:
         with open('/proc/%d/stat' % pid) as f:
-            return state(f.read()) in 'ZX'
+            return f.read().rsplit(')', 1)[1].split()[0] in 'ZX'
     except OSError:
         return True
-
-
-def until(condition, what, seconds=PATIENCE):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
 
 
 # Opened once, as root: the tree may lie where no other user can go.

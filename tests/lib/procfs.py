@@ -2,6 +2,7 @@
 gone. It is left out then. That the process itself is gone is an error, as is everything else."""
 
 import os
+import re
 
 
 def descriptors(pid):
@@ -41,3 +42,12 @@ def threads(pid, name):
             if not os.path.exists('/proc/%d' % pid):
                 raise
     return found
+
+
+def rests(pid):
+    """Whether nothing is left to do for any of its threads: all sleep, and none was awake between two looks at each, for one may hand its work to
+    another that had been looked at."""
+    def look():
+        return {t: re.findall(r'^(?:State:\s+|\w+_ctxt_switches:\s+)(\w+)', text, re.M) for t, text in threads(pid, 'status').items()}
+    before = look()
+    return all(words[0] == 'S' for words in before.values()) and look() == before

@@ -162,7 +162,7 @@ static struct connected ask(const struct connector *c, int with)
 	struct pollfd p = {.fd = c->channel, .events = POLLIN};
 	struct connected r = {.fd = -1, .text = "no answer"};
 
-	if (connector_ask(c, 7, 3, with) == 0 && poll(&p, 1, 30000) == 1 && connector_next(c, &r) < 0)
+	if (connector_ask(c, 7, 3, with) == 0 && poll(&p, 1, 240000) == 1 && connector_next(c, &r) < 0)
 		snprintf(r.text, sizeof(r.text), "the connector is gone");
 	return r;
 }
@@ -364,7 +364,7 @@ static void garbage(const char *what, const void *data, size_t len, size_t nfds)
 		give_up(e.text);
 	chan_send(c.channel, data, len, fds, nfds);
 	p = (struct pollfd){.fd = c.channel, .events = POLLIN};
-	ok(poll(&p, 1, 30000) == 1 && connector_next(&c, &r) < 0, what, "it goes on");
+	ok(poll(&p, 1, 240000) == 1 && connector_next(&c, &r) < 0, what, "it goes on");
 	close(c.channel);
 	waitpid(c.pid, NULL, 0);
 }

@@ -5,9 +5,11 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 
 TOP = os.environ.get('BULKHEAD_SRC') or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(TOP, 'tests', 'lib'))
+from patience import PATIENCE, until  # noqa: E402
+
 OBJ = os.environ.get('BULKHEAD_OBJ') or os.path.join(TOP, 'build', 'obj')
 BUILT = os.path.join(OBJ, 'tests', 'privsep')
 TMP = os.environ.get('TEST_TMP') or '/tmp'
@@ -82,7 +84,7 @@ class Driver:
 
     def close(self):
         self.process.stdin.close()
-        self.process.wait(20)
+        self.process.wait(PATIENCE)
 
 
 def proc(pid, name):
@@ -106,11 +108,8 @@ def alive(pid):
 
 
 def gone_soon(pid):
-    for _ in range(1000):
-        if not alive(pid):
-            return True
-        time.sleep(0.01)
-    return False
+    until(lambda: not alive(pid), 'process %d ends' % pid)
+    return True
 
 
 def rights(process):

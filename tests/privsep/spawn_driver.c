@@ -21,7 +21,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PATIENCE_MS 10000
+#define PATIENCE_MS 240000
 
 struct state {
 	struct spawner spawner;

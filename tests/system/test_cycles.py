@@ -120,7 +120,7 @@ with HugePool(2 * AT_ONCE) as pool, Broker() as b:
     def same_descriptors():
         return look() == at_start
     try:
-        until(same_descriptors, patience=20)
+        until(same_descriptors)
     except TimeoutError:
         pass
     t.equal(look(), at_start, 'broker and spawner have the very descriptors of their start')

@@ -346,7 +346,7 @@ with Broker() as b:
         with t.part(part.__name__):
             part(b)
     try:
-        until(lambda: b.fds() == fds, patience=20)
+        until(lambda: b.fds() == fds)
     except TimeoutError:
         pass
     t.equal(b.fds(), fds, 'after all that the broker has as many descriptors as before')

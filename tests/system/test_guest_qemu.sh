@@ -38,7 +38,7 @@ start() { # MACHINE APPEND QEMU-ARGUMENTS...
 
 # The exit status of QEMU, or 124 and an end by force if it does not come.
 ended() {
-	for _ in $(seq 600); do
+	for _ in $(seq 2400); do
 		if ! kill -0 "$pid" 2>/dev/null; then
 			wait "$pid"
 			status=$?
@@ -54,7 +54,7 @@ ended() {
 }
 
 says() { # TEXT: waits for it
-	for _ in $(seq 300); do
+	for _ in $(seq 2400); do
 		grep -qF -- "$1" "$out" && return 0
 		kill -0 "$pid" 2>/dev/null || break
 		sleep 0.1

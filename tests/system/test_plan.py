@@ -17,7 +17,7 @@ results = []
 
 
 def run(*args):
-    p = subprocess.run([BIN, *args], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    p = subprocess.run([BIN, *args], stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if p.returncode < 0:
         raise AssertionError('ended by signal %d: %s' % (-p.returncode, ' '.join(args)))
     return p
