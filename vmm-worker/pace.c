@@ -4,9 +4,9 @@
 #include <sys/rseq.h>
 
 #define NOWHERE  (-1)
-#define SPAN_MIN 64u /* changes; twice as many each time that it was too early, */
+#define SPAN_MIN 16u /* changes; twice as many each time that it was too early, */
 #define SPAN_MAX 2048u
-#define FORGET   4096u /* until it was not */
+#define FORGET   256u /* until so many were quick without a wait */
 
 /* Without a system call, which vCPU threads have none for. */
 static int cpu(void)
