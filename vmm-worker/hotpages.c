@@ -6,11 +6,14 @@
 #include <sys/socket.h>
 #include <time.h>
 
-#define MEMSRV_MS   20000u     /* 64 MiB, or one page that is larger, on a slow host; then memsrv is as good as dead */
-#define TURN_US     5000u      /* of the main thread: a pause, a stop, the console may be waiting */
-#define MAKE_STEP   (4 * MiB)  /* a millisecond or two */
-#define DROP_STEP   (32 * MiB) /* a few; a window may be large and hold next to nothing */
-#define MEMSRV_STEP (64 * MiB) /* memsrv, too, has others to answer */
+#define MEMSRV_MS     20000u     /* 64 MiB, or one page that is larger, on a slow host; then memsrv is as good as dead */
+#define TURN_US       5000u      /* of the main thread: a pause, a stop, the console may be waiting */
+#define MAKE_STEP     (4 * MiB)  /* a millisecond or two */
+#define DROP_STEP     (32 * MiB) /* a few; a window may be large and hold next to nothing */
+#define MEMSRV_STEP   (64 * MiB) /* memsrv, too, has others to answer */
+#define OWED_MOST     (32 * MiB)
+#define OWED_MS       5u
+#define OWED_AGAIN_MS 1000u
 
 static uint64_t now_us(void)
 {
@@ -163,8 +166,21 @@ static int have_made(struct hot_pages *p, uint64_t len, uint64_t now)
 
 /* --- a range --- */
 
+/* What the kernel does not take stays owed. */
+static int pay(struct hot_pages *p)
+{
+	int rc = p->owed ? hot_drop(p->owed, p->owed_from, p->owed_len, false) : 0;
+
+	if (rc < 0)
+		return rc;
+	p->owed = NULL;
+	p->owed_len = 0;
+	return 0;
+}
+
 static void begin(struct hot_pages *p, const struct gm_hot *h, struct mem_range r, bool make)
 {
+	p->unpaid = pay(p);
 	p->h = h;
 	p->from = r.first * h->blocks.block_size;
 	p->len = r.n * h->blocks.block_size;
@@ -184,9 +200,44 @@ void hot_pages_drop(struct hot_pages *p, const struct gm_hot *h, struct mem_rang
 	begin(p, h, r, false);
 }
 
+static bool is_ours(const struct hot_pages *p, const struct gm_hot *h)
+{
+	return gm_made_here(&p->gm->plan->zones[h->zone]);
+}
+
 static bool made_here(const struct hot_pages *p)
 {
-	return gm_made_here(&p->gm->plan->zones[p->h->zone]);
+	return is_ours(p, p->h);
+}
+
+bool hot_pages_put_off(struct hot_pages *p, const struct gm_hot *h, struct mem_range r, uint64_t now)
+{
+	uint64_t from = r.first * h->blocks.block_size, len = r.n * h->blocks.block_size;
+	bool below = from + len == p->owed_from, above = from == p->owed_from + p->owed_len;
+
+	if (!is_ours(p, h) || len >= OWED_MOST)
+		return false;
+	if ((p->owed != h || !(below || above) || p->owed_len + len > OWED_MOST) && pay(p) < 0)
+		return false;
+	if (!p->owed || below)
+		p->owed_from = from;
+	p->owed = h;
+	p->owed_len += len;
+	p->owed_until = now + OWED_MS;
+	return true;
+}
+
+uint64_t hot_pages_owed(const struct hot_pages *p, const struct gm_hot *h)
+{
+	return p->owed == h ? p->owed_len : 0;
+}
+
+int hot_pages_settle(struct hot_pages *p, uint64_t now)
+{
+	if (p->owed && now < p->owed_until)
+		return (int)(p->owed_until - now);
+	p->owed_until = now + OWED_AGAIN_MS;
+	return pay(p) < 0 ? (int)OWED_AGAIN_MS : -1;
 }
 
 /* How far the next step goes. */
@@ -203,6 +254,8 @@ static int make(struct hot_pages *p, bool wanted, uint64_t now)
 {
 	bool here = made_here(p);
 
+	if (p->unpaid < 0) /* it might not be empty */
+		return p->unpaid;
 	while (p->done < p->len) {
 		uint64_t len = step(p);
 		int rc;

@@ -28,6 +28,12 @@ struct hot_pages {
 	uint64_t caught;  /* up to this block of the window */
 	int why;          /* not all of it could be made: what was goes back */
 	int kept;         /* this process could not drop all */
+	int unpaid;       /* nor what was put off before it */
+
+	/* Put off: pages of this process' own that go back together. */
+	const struct gm_hot *owed;    /* NULL: none */
+	uint64_t owed_from, owed_len; /* bytes of the window */
+	uint64_t owed_until;          /* ms */
 };
 
 /* plug_fd: to memsrv, or -1; from now on owned by this. gm must outlive it. */
@@ -39,6 +45,15 @@ void hot_pages_turn(struct hot_pages *p);
 /* Begin with a range of blocks; nothing else may be under way. Then hot_pages_work is to be called until it is done. */
 void hot_pages_make(struct hot_pages *p, const struct gm_hot *h, struct mem_range r);
 void hot_pages_drop(struct hot_pages *p, const struct gm_hot *h, struct mem_range r);
+
+/* Each time that pages go, every CPU that runs a vCPU is interrupted. A guest that unplugs block after block need not wait for
+ * that: true: these go back with the next ones, a few MiB of them, and a few ms later at most if hot_pages_settle is called when
+ * it says; before anything else is begun with the window at any rate. false: hot_pages_drop is to be called. now: ms. */
+bool hot_pages_put_off(struct hot_pages *p, const struct gm_hot *h, struct mem_range r, uint64_t now);
+/* How much of a window that is, bytes. */
+uint64_t hot_pages_owed(const struct hot_pages *p, const struct gm_hot *h);
+/* What was put off goes back now, if it is time. Returns ms until it will be time; -1: nothing is put off. */
+int hot_pages_settle(struct hot_pages *p, uint64_t now);
 
 /* -EINPROGRESS: it is to be called again, when hot_pages_wait says. 0: done; what was dropped the host has back, and memsrv,
  * which counts it, hears of it while the guest goes on. Any other: what was to be made was not, and what there was of it has gone

@@ -7,8 +7,6 @@
 #include <string.h>
 #include <time.h>
 
-#define NEWS_MS  50u    /* between two messages to the broker, */
-#define GOAL_MS  10u    /* and when the guest has what it is to have: it could go back and forth as fast as it can */
 #define TELL_MS  60000u /* for back-ends to follow a change: more than the end of a ring's requests may take */
 #define STILL_MS 1000u  /* that a guest stands still for requests of its disks at most, before it goes on for as long */
 #define LOOK_MS  1      /* how often they are looked at meanwhile */
@@ -309,12 +307,20 @@ static void begin(struct machine *m, size_t i, const struct mem_job *job, const 
 		begin_unplug(m, c, pause, now);
 }
 
-static void told(struct machine *m, struct hotplug_change *c, const struct hotplug_pause *pause)
+/* A guest on its way down, which asks for the next block as soon as it has its answer. */
+static bool more_will_go(const struct machine *m, const struct hotplug_change *c)
+{
+	const struct mem_blocks *b = &m->gm.hot[c->window].blocks;
+
+	return !m->hotplug.acpi && b->n_plugged > b->wanted;
+}
+
+static void told(struct machine *m, struct hotplug_change *c, const struct hotplug_pause *pause, uint64_t now)
 {
 	if (c->still) /* for a disk that was given up */
 		pause->release(pause->arg);
 	c->still = false;
-	if (c->plug)
+	if (c->plug || (more_will_go(m, c) && hot_pages_put_off(&m->hotplug.pages, &m->gm.hot[c->window], c->range, now)))
 		return end(m, c, VIRTIO_MEM_RESP_ACK);
 	c->stage = STAGE_DROP;
 	hot_pages_drop(&m->hotplug.pages, &m->gm.hot[c->window], c->range);
@@ -346,7 +352,7 @@ static bool go_on(struct machine *m, const struct hotplug_pause *pause, uint64_t
 		case STAGE_TELL:
 			more = is_told(m, c, pause, now);
 			if (more)
-				told(m, c, pause);
+				told(m, c, pause, now);
 			break;
 		case STAGE_DROP:
 			more = drop(m, c, now);
@@ -434,11 +440,17 @@ static unsigned turn(struct machine *m, const struct hotplug_pause *pause, uint6
 	return begun;
 }
 
+static int sooner(int ms, int perhaps)
+{
+	return perhaps >= 0 && perhaps < ms ? perhaps : ms;
+}
+
 int hotplug_work(struct machine *m, const struct hotplug_pause *pause, uint64_t now)
 {
 	struct hotplug *hp = &m->hotplug;
 	unsigned n = 0, begun;
 	bool done, again = false;
+	int owed;
 
 	hot_pages_turn(&hp->pages);
 	do {
@@ -449,88 +461,6 @@ int hotplug_work(struct machine *m, const struct hotplug_pause *pause, uint64_t 
 	} while (again && !hp->acpi && n < BURST);
 	if (done)
 		runctl_round(&m->run);
-	if (done)
-		return again ? 0 : -1;
-	return patience(m, now);
-}
-
-bool hotplug_request(struct machine *m, uint16_t zone, uint64_t bytes, uint32_t number)
-{
-	for (size_t i = 0; i < m->hotplug.n; i++) {
-		struct gm_hot *h = &m->gm.hot[i];
-
-		if (h->zone != zone)
-			continue;
-		pthread_mutex_lock(&m->dev_lock);
-		if (m->hotplug.acpi || h->blocks.wanted != bytes / h->blocks.block_size)
-			m->hotplug.refused[i][0] = '\0';
-		m->hotplug.request[i] = number;
-		if (m->hotplug.acpi)
-			dimms_ask(m, bytes);
-		else
-			virtio_mem_request(&m->virtio.dev[m->virtio.first_mem + i], bytes / h->blocks.block_size);
-		pthread_mutex_unlock(&m->dev_lock);
-		return true;
-	}
-	return false;
-}
-
-void hotplug_strayed(struct machine *m, gpa_t at)
-{
-	const struct gm_hot *h = hot_find(&m->gm, at);
-
-	if (h)
-		m->hotplug.strayed[h - m->gm.hot]++;
-}
-
-void hotplug_count(struct machine *m)
-{
-	pthread_mutex_lock(&m->dev_lock);
-	m->dimms.changed = true;
-	for (size_t i = 0; i < m->hotplug.n; i++) {
-		m->hotplug.mem[i].changed = true;
-		m->hotplug.told_at[i] = 0;
-	}
-	pthread_mutex_unlock(&m->dev_lock);
-}
-
-/* What the host has not got back counts as plugged. */
-static uint64_t leaving(const struct hotplug *hp, size_t i)
-{
-	return hp->change.there && hp->change.window == i ? hp->change.leaving : 0;
-}
-
-bool hotplug_news(struct machine *m, uint64_t now, struct hotplug_news *ret, int *ret_again)
-{
-	struct hotplug *hp = &m->hotplug;
-	bool found = false;
-
-	*ret_again = -1;
-	pthread_mutex_lock(&m->dev_lock);
-	found = hp->acpi && dimms_news(m, ret);
-	for (size_t i = 0; i < hp->n && !hp->acpi && !found; i++) {
-		const struct mem_blocks *b = &m->gm.hot[i].blocks;
-		uint64_t plugged = b->n_plugged + leaving(hp, i);
-
-		if (!hp->mem[i].changed)
-			continue;
-		if (now < hp->told_at[i] + (plugged != b->wanted ? NEWS_MS : GOAL_MS)) {
-			*ret_again = (int)GOAL_MS;
-			continue;
-		}
-		hp->mem[i].changed = false;
-		hp->told_at[i] = now;
-		*ret = (struct hotplug_news){.zone = m->gm.hot[i].zone,
-					     .request = hp->request[i],
-					     .wanted = b->wanted * b->block_size,
-					     .plugged = plugged * b->block_size,
-					     .driver = hp->mem[i].driver,
-					     .over = plugged == b->wanted,
-					     .refused = hp->refused[i],
-					     .denied = hp->mem[i].refused,
-					     .strayed = hp->strayed[i]};
-		found = true;
-	}
-	pthread_mutex_unlock(&m->dev_lock);
-	return found;
+	owed = again ? 0 : hot_pages_settle(&hp->pages, now);
+	return done ? owed : sooner(patience(m, now), owed);
 }

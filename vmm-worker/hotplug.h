@@ -42,6 +42,7 @@ struct hotplug {
 	char refused[GM_HOT_MAX][128]; /* why the host could not give what was asked for; "": it could */
 	uint64_t strayed[GM_HOT_MAX];  /* touches of what is not plugged */
 	uint64_t told_at[GM_HOT_MAX];  /* ms */
+	uint64_t told[GM_HOT_MAX];     /* plugged blocks */
 	bool lost;                     /* KVM did not give a slot back: the machine cannot go on */
 	struct hotplug_change change;
 	size_t next;  /* window whose turn it is */

@@ -70,6 +70,8 @@ int hot_populate(const struct gm_hot *h, uint64_t from, uint64_t len)
 	if (steps_left == 0)
 		return -ENOMEM;
 	steps_left--;
+	for (uint64_t i = from / BLOCK; i < (from + len) / BLOCK; i++)
+		assert_false(there[i]); /* what a guest gets is empty */
 	mark(there, from, len, true);
 	return 0;
 }

@@ -125,6 +125,98 @@ static void large_ones_go_in_turns(void **state)
 	assert_int_equal(news.plugged, 0);
 }
 
+static void unplug_one(uint64_t block, uint64_t now)
+{
+	unsigned before = answers;
+
+	guest_asks(VIRTIO_MEM_REQ_UNPLUG, block, 1);
+	hotplug_work(&m, &stop_all, now);
+	assert_int_equal(answers, before + 1);
+	assert_int_equal(response, VIRTIO_MEM_RESP_ACK);
+	assert_false(slot[block]);
+}
+
+static void plug_all(void)
+{
+	m.gm.hot[0].blocks.wanted = BLOCKS;
+	guest_asks(VIRTIO_MEM_REQ_PLUG, 0, BLOCKS);
+	work_on();
+	assert_int_equal(count(there), BLOCKS);
+}
+
+/* The pages of a guest that unplugs block after block go together; they count until they have, and nobody meets them again. */
+static void single_blocks_go_together(void **state)
+{
+	struct hotplug_news news;
+	unsigned plugged, before;
+	int again;
+
+	plug_all();
+	assert_true(hotplug_request(&m, 0, 2 * BLOCK, 1));
+	for (unsigned i = BLOCKS - 1; i >= 32; i--)
+		unplug_one(i, 1);
+	plugged = (unsigned)m.gm.hot[0].blocks.n_plugged;
+	assert_int_equal(plugged, 32);
+	assert_true(count(there) > plugged && count(there) <= plugged + 16); /* 32 MiB at most */
+	hotplug_count(&m);
+	assert_true(hotplug_news(&m, 1000, &news, &again));
+	assert_int_equal(news.plugged, count(there) * BLOCK);
+
+	/* It asks no more: after 5 ms they go, and the broker hears of it. */
+	assert_int_equal(hotplug_work(&m, &stop_all, 2), 4);
+	assert_int_equal(hotplug_work(&m, &stop_all, 6), -1);
+	assert_int_equal(count(there), plugged);
+	assert_true(hotplug_news(&m, 2000, &news, &again));
+	assert_int_equal(news.plugged, plugged * BLOCK);
+	assert_false(hotplug_news(&m, 3000, &news, &again));
+
+	/* Elsewhere, and above: what was put off before goes first. */
+	unplug_one(10, 7);
+	unplug_one(20, 7);
+	assert_false(there[10]);
+	unplug_one(21, 7);
+	unplug_one(19, 7);
+	assert_true(there[19] && there[20] && there[21]);
+
+	/* Plugged again before they went: hot_populate finds none of them. */
+	assert_true(hotplug_request(&m, 0, BLOCKS * BLOCK, 2));
+	guest_asks(VIRTIO_MEM_REQ_PLUG, 20, 1);
+	hotplug_work(&m, &stop_all, 7);
+	assert_int_equal(response, VIRTIO_MEM_RESP_ACK);
+	assert_true(there[20] && !there[19] && !there[21]);
+
+	/* All of them are gone when the size is reached, before the guest has its answer. */
+	assert_true(hotplug_request(&m, 0, 0, 3));
+	before = answers;
+	for (unsigned i = 0; i < 32; i++)
+		if (slot[i])
+			unplug_one(i, 8);
+	assert_int_equal(answers, before + 29);
+	assert_int_equal(count(there), 0);
+}
+
+/* While back-ends are waited for, time goes on for what was put off before. */
+static void nothing_is_put_off_for_ever(void **state)
+{
+	plug_all();
+	assert_true(hotplug_request(&m, 0, 0, 1));
+	unplug_one(5, 1);
+	assert_true(there[5]);
+	takes_long = true;
+	guest_asks(VIRTIO_MEM_REQ_UNPLUG, 40, 1);
+	assert_true(hotplug_work(&m, &stop_all, 2) <= 4);
+	hotplug_work(&m, &stop_all, 6);
+	assert_false(there[5]);
+	assert_true(there[40]);
+
+	/* Larger ones are not put off at all. */
+	takes_long = drains = false;
+	hotplug_work(&m, &stop_all, 7);
+	guest_asks(VIRTIO_MEM_REQ_UNPLUG, 6, 16);
+	work_on();
+	assert_int_equal(count(there), BLOCKS - 2 - 16);
+}
+
 /* All or none, whatever ends it. */
 static void nothing_is_left_of_what_failed(void **state)
 {
@@ -367,6 +459,8 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(what_is_not_wanted_any_more_is_not_plugged, setup, teardown),
 	    cmocka_unit_test_setup_teardown(requests_in_a_row, setup, teardown),
 	    cmocka_unit_test_setup_teardown(large_ones_go_in_turns, setup, teardown),
+	    cmocka_unit_test_setup_teardown(single_blocks_go_together, setup, teardown),
+	    cmocka_unit_test_setup_teardown(nothing_is_put_off_for_ever, setup, teardown),
 	    cmocka_unit_test_setup_teardown(nothing_is_left_of_what_failed, setup, teardown),
 	    cmocka_unit_test_setup_teardown(memsrv_makes_it_in_parts, setup, teardown),
 	    cmocka_unit_test_setup_teardown(a_slow_memsrv_costs_no_memory, setup, teardown),
