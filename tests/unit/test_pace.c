@@ -120,6 +120,12 @@ static void nobody_rests_for_ever(void **state)
 	assert_int_equal(atomic_load(&rested), 2);
 }
 
+static void slow_ones(struct pace *p)
+{
+	for (unsigned i = 0; i < 4; i++)
+		pace_took(p, FAIR + 1, FAIR);
+}
+
 /* A test cannot say on which CPU it is: wherever -1 is not known, and a thousand away is another. */
 static void when_they_rest(void **state)
 {
@@ -132,8 +138,17 @@ static void when_they_rest(void **state)
 		pace_took(&p, FAIR, FAIR);
 	assert_false(p.awaited);
 
+	/* Not for one that is slow now and then. */
+	for (unsigned i = 0; i < 1000; i++)
+		pace_took(&p, i % 10 ? 1 : FAIR + 1, FAIR);
+	assert_false(p.awaited);
+	for (unsigned i = 0; i < 100; i++)
+		pace_took(&p, i % 5 ? 1 : FAIR + 1, FAIR);
+	assert_true(p.awaited);
+	pace_init(&p);
+
 	/* As long as both are where they cannot both run. */
-	pace_took(&p, FAIR + 1, FAIR);
+	slow_ones(&p);
 	pace_rang(&p);
 	atomic_store(&p.ringer_at, -1);
 	for (unsigned i = 0; i < 10000; i++)
@@ -152,7 +167,7 @@ static void when_they_rest(void **state)
 
 	/* Too early: longer each time, but not for ever. */
 	for (unsigned i = 0; i < 10; i++) {
-		pace_took(&p, FAIR + 1, FAIR);
+		slow_ones(&p);
 		for (n = 0; p.awaited; n++)
 			pace_took(&p, 1, FAIR);
 		assert_true(n == 2048 || n == 2 * last || i == 0);
@@ -161,7 +176,7 @@ static void when_they_rest(void **state)
 	assert_int_equal(last, 2048);
 	for (unsigned i = 0; i < 256; i++)
 		pace_took(&p, 1, FAIR);
-	pace_took(&p, FAIR + 1, FAIR);
+	slow_ones(&p);
 	for (n = 0; p.awaited; n++)
 		pace_took(&p, 1, FAIR);
 	assert_int_equal(n, 16);
