@@ -8,7 +8,7 @@
 
 int loop_init(struct loop *l, struct err *e)
 {
-	l->epfd = epoll_create1(EPOLL_CLOEXEC);
+	*l = (struct loop){.epfd = epoll_create1(EPOLL_CLOEXEC)};
 	return l->epfd < 0 ? err_sys(e, -errno, "epoll_create1") : 0;
 }
 
@@ -40,6 +40,10 @@ int loop_remove(struct loop *l, struct source *s)
 		return -1;
 	/* Explicitly, because somebody else may hold the same open file, and epoll follows the file. */
 	epoll_ctl(l->epfd, EPOLL_CTL_DEL, fd, NULL);
+	/* A worker's exit may have been seen at once with the end of its channel: that must not be taken for the end of the next one's. */
+	for (int i = 0; i < l->n_ready; i++)
+		if (l->ready[i].data.ptr == s)
+			l->ready[i].data.ptr = NULL;
 	*s = (struct source){.fd = -1};
 	return fd;
 }
@@ -59,12 +63,16 @@ int loop_once(struct loop *l, int timeout_ms)
 
 	if (n < 0)
 		return errno == EINTR ? 0 : -errno;
+	l->ready = ev;
+	l->n_ready = n;
 	for (int i = 0; i < n; i++) {
 		struct source *s = ev[i].data.ptr;
 
-		if (s->fn) /* an earlier handler of this batch may have dropped it */
+		if (s) /* not removed by an earlier handler */
 			s->fn(s, ev[i].events);
 	}
+	l->ready = NULL;
+	l->n_ready = 0;
 	return 0;
 }
 

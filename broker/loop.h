@@ -19,6 +19,9 @@ struct source {
 
 struct loop {
 	int epfd;
+	/* What is ready and whose handlers have not been called yet, while loop_once runs. */
+	struct epoll_event *ready;
+	int n_ready;
 };
 
 int loop_init(struct loop *l, struct err *e);
@@ -26,9 +29,10 @@ int loop_init(struct loop *l, struct err *e);
 int loop_add(struct loop *l, struct source *s, int fd, uint32_t events, source_fn *fn, struct err *e);
 /* What to wait for from now on; EPOLLHUP and EPOLLERR always come. */
 void loop_want(struct loop *l, struct source *s, uint32_t events);
-/* Takes it out and gives its fd back (-1: it is not in the loop). The memory must stay until loop_once has returned. */
+/* Takes it out and gives its fd back (-1: it is not in the loop). What was seen of that fd is forgotten: its handler is not called for it
+ * any more, even if another fd takes its place at once. */
 int loop_remove(struct loop *l, struct source *s);
-/* Takes it out and closes fd. Safe on a source that is not in the loop. The memory must stay until loop_once has returned. */
+/* loop_remove, and closes fd. Safe on a source that is not in the loop. */
 void loop_drop(struct loop *l, struct source *s);
 /* Waits at most timeout_ms (-1: for ever) and calls the handlers of what is ready. 0 or negative errno. */
 int loop_once(struct loop *l, int timeout_ms);

@@ -25,6 +25,7 @@ LAB = os.path.join(TOP, 'tests', 'hostlab', 'lab')
 MANIFEST = os.path.join(TOP, 'tests', 'hostlab', 'manifest')
 LAB_SLOW = 2  # how many times as long tests may take there
 LAB_SILENCE = LAB_SLOW * tap.DEFAULT_TIMEOUT + 300  # seconds without a word, which each test says at its end, until a lab is given up
+REPEATED = 12  # lines of a failure's reason that are shown again at the end
 LAB_KB = 8 << 20  # no emulated host has been seen to use more
 SUITES = ('unit', 'arch', 'privsep', 'system', 'hostlab')
 
@@ -155,6 +156,7 @@ class Run:
         self.only, self.keep = only, keep
         self.passed = self.failed = 0
         self.skipped = 0
+        self.failures = []
         self.from_meson = meson_tests()
 
     def wanted(self, name):
@@ -165,6 +167,7 @@ class Run:
             tap.report(outcome)
         self.passed += outcome.passed
         self.failed += len(outcome.failures)
+        self.failures += [(outcome.name, what, why) for what, why in outcome.failures]
         self.skipped += len(outcome.skipped)
 
     def fail(self, name, why):
@@ -264,6 +267,8 @@ def main():
         tap.kill_descendants()
     if run.skipped:
         print('\n%d skipped, each with its reason above' % run.skipped)
+    for name, what, why in run.failures:  # once more, where one looks first
+        print('\nFAILED %s: %s' % (name, what) + ''.join('\n    # ' + line for line in why.splitlines()[:REPEATED]))
     print('\nlogs: %s\n%d passed, %d failed' % (os.path.relpath(LOGS), run.passed, run.failed), flush=True)
     return code if code is not None else 0 if run.passed and not run.failed else 1
 
