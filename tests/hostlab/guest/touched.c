@@ -2,7 +2,8 @@
  *
  *   touched CPU NODE MIB    prints runs of page frames, "FIRST COUNT", then waits for its end
  *
- * Every page is locked, so it stays where it is said to be. Statically linked: it runs in guests. */
+ * Every page is locked, so it is not swapped; but the kernel may still move it, while it makes room for others, and then it is nowhere
+ * for a moment. So all of them are looked at until two looks agree. Statically linked: it runs in guests. */
 #include <fcntl.h>
 #include <linux/mempolicy.h>
 #include <sched.h>
@@ -17,6 +18,8 @@
 #define PAGE    4096u
 #define PRESENT (UINT64_C(1) << 63)
 #define FRAME   ((UINT64_C(1) << 55) - 1)
+#define LOOKS   500u
+#define LOOK_US 20000u
 
 static int fail(const char *what)
 {
@@ -26,12 +29,27 @@ static int fail(const char *what)
 	return 1;
 }
 
+/* Whether all n entries are there, and the same as they were at the last look. */
+static int settled(int fd, const char *at, uint64_t *entry, uint64_t *last, size_t n)
+{
+	size_t len = n * sizeof(*entry);
+
+	memcpy(last, entry, len);
+	if (pread(fd, entry, len, (off_t)((uintptr_t)at / PAGE * sizeof(*entry))) != (ssize_t)len)
+		return 0;
+	for (size_t i = 0; i < n; i++)
+		if (!(entry[i] & PRESENT) || (entry[i] & FRAME) != (last[i] & FRAME))
+			return 0;
+	return 1;
+}
+
 int main(int argc, char **argv)
 {
 	unsigned long node[16] = {0};
-	uint64_t first = 0, count = 0, word;
+	uint64_t first = 0, count = 0, *entry, *last;
+	unsigned looks = 0;
 	cpu_set_t cpu;
-	size_t len;
+	size_t len, n;
 	char *at;
 	int fd;
 
@@ -49,17 +67,27 @@ int main(int argc, char **argv)
 	memset(at, 0x5a, len);
 	if (mlock(at, len) < 0)
 		return fail("mlock");
+	n = len / PAGE;
+	entry = calloc(2 * n, sizeof(*entry));
 	fd = open("/proc/self/pagemap", O_RDONLY);
-	for (size_t off = 0; off < len; off += PAGE) {
-		if (pread(fd, &word, sizeof(word), (off_t)((uintptr_t)(at + off) / PAGE * sizeof(word))) != sizeof(word) || !(word & PRESENT))
-			return fail("pagemap");
-		if (count && (word & FRAME) == first + count) {
+	if (!entry || fd < 0)
+		return fail("pagemap");
+	last = entry + n;
+	while (!settled(fd, at, entry, last, n)) {
+		if (++looks == LOOKS)
+			return fail("pages that stay");
+		usleep(LOOK_US);
+	}
+	for (size_t i = 0; i < n; i++) {
+		uint64_t frame = entry[i] & FRAME;
+
+		if (count && frame == first + count) {
 			count++;
 			continue;
 		}
 		if (count)
 			printf("%llu %llu\n", (unsigned long long)first, (unsigned long long)count);
-		first = word & FRAME;
+		first = frame;
 		count = 1;
 	}
 	printf("%llu %llu\nall\n", (unsigned long long)first, (unsigned long long)count);
