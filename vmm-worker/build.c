@@ -257,6 +257,9 @@ int build_threads(struct machine *m, struct err *e)
 			return m->vcpu[i].start_error;
 		}
 	}
+	home_find(&m->home);
+	for (uint32_t i = 0; i < m->n_vcpus; i++)
+		home_add(&m->home, m->vcpu[i].tid);
 	return 0;
 }
 

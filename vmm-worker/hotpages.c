@@ -9,7 +9,7 @@
 #define MEMSRV_MS     20000u     /* 64 MiB, or one page that is larger, on a slow host; then memsrv is as good as dead */
 #define TURN_US       5000u      /* of the main thread: a pause, a stop, the console may be waiting */
 #define MAKE_STEP     (4 * MiB)  /* a millisecond or two */
-#define DROP_STEP     (32 * MiB) /* a few; a window may be large and hold next to nothing */
+#define DROP_STEP     (64 * MiB) /* 3 ms of small pages; a window may be large and hold next to nothing */
 #define MEMSRV_STEP   (64 * MiB) /* memsrv, too, has others to answer */
 #define OWED_MOST     (32 * MiB)
 #define OWED_MS       5u

@@ -281,6 +281,8 @@ static void begin_unplug(struct machine *m, struct hotplug_change *c, const stru
 
 	if (!back_ends_take(m, c->window, c->range, false))
 		return end(m, c, VIRTIO_MEM_RESP_BUSY);
+	if (!m->hotplug.acpi && plugged > h->blocks.wanted)
+		home_go(&m->home, now);
 	set_blocks(m, h, c->range, false);
 	rc = change_slots(m, h, c->range, false, pause);
 	if (rc < 0) {
@@ -450,7 +452,7 @@ int hotplug_work(struct machine *m, const struct hotplug_pause *pause, uint64_t 
 	struct hotplug *hp = &m->hotplug;
 	unsigned n = 0, begun;
 	bool done, again = false;
-	int owed;
+	int owed, home;
 
 	hot_pages_turn(&hp->pages);
 	do {
@@ -462,5 +464,8 @@ int hotplug_work(struct machine *m, const struct hotplug_pause *pause, uint64_t 
 	if (done)
 		runctl_round(&m->run);
 	owed = again ? 0 : hot_pages_settle(&hp->pages, now);
-	return done ? owed : sooner(patience(m, now), owed);
+	home = home_settle(&m->home, now);
+	if (!done)
+		owed = sooner(patience(m, now), owed);
+	return owed < 0 ? home : sooner(owed, home);
 }

@@ -11,6 +11,7 @@
 #include "dev/rtc.h"
 #include "dev/serial.h"
 #include "guestmem/access.h"
+#include "home.h"
 #include "hotplug.h"
 #include "kvm/irq.h"
 #include "kvm/runctl.h"
@@ -26,6 +27,7 @@ struct machine {
 	struct topology topology;
 	struct runctl run;
 	struct pace pace;
+	struct home home;
 	uint32_t n_vcpus;
 	struct vcpu vcpu[LIM_CPUS];
 	pthread_mutex_t dev_lock;
