@@ -450,14 +450,14 @@ int serve(struct machine *m, struct link *l, struct arena *arena, bool start)
 				continue;
 			return EXIT_BROKEN;
 		}
-		if (p[0].revents)
-			on_broker(&s);
-		if (!s.done && p[1].revents)
+		if (p[1].revents)
 			on_wake(&s);
 		if (!s.done && p[2].revents)
 			on_serial(m, p[2].revents);
 		if (!s.done)
 			on_virtio(m, p + 4, n_virtio);
+		if (!s.done && p[0].revents) /* after what was seen of a console: it may bring the next one, which has not hung up */
+			on_broker(&s);
 		if (!s.done)
 			tell_devices(&s);
 		if (!s.done)

@@ -5,9 +5,11 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static struct peer p;
@@ -139,6 +141,33 @@ static void console_that_goes_away(void **state)
 	assert_int_equal(buf[0], '>');
 	assert_int_equal(write(p.console, "1q", 2), 2);
 	ends(&p, END_POWEROFF, "2");
+}
+
+/* The next one is there when the worker sees that the last has gone, and its guest takes no input: nobody hangs up on it. */
+static void console_after_console(void **state)
+{
+	struct pollfd hung_up;
+	char buf[64] = {0};
+	int status;
+
+	begin(&p, (struct machine_wish){.guest = "flood", .start = true});
+	peer_expect(&p, WK_STATE);
+	assert_int_equal(write(p.console, buf, sizeof(buf)), sizeof(buf)); /* more than a UART holds */
+	assert_int_equal(peer_read(&p, buf, 1, 5000), 1);
+	for (uint32_t i = 0; i < 5; i++) {
+		assert_int_equal(kill(p.pid, SIGSTOP), 0);
+		assert_true(waitpid(p.pid, &status, WUNTRACED) == p.pid && WIFSTOPPED(status));
+		fd_cleanup(&p.console);
+		peer_send_console(&p);
+		assert_int_equal(kill(p.pid, SIGCONT), 0);
+		assert_int_equal(peer_read(&p, buf, 1, 5000), 1);
+		peer_send(&p, WK_QUERY, i);
+		peer_expect(&p, WK_STATS);
+		hung_up = (struct pollfd){.fd = p.console};
+		assert_int_equal(poll(&hung_up, 1, 0), 0);
+	}
+	peer_send(&p, WK_STOP, 1);
+	ends(&p, END_STOPPED, NULL);
 }
 
 static void serial_to_file(void **state)
@@ -323,6 +352,7 @@ const struct CMUnitTest tests_steer[] = {
     cmocka_unit_test(console_input),
     cmocka_unit_test(console_backlog),
     cmocka_unit_test(console_that_goes_away),
+    cmocka_unit_test(console_after_console),
     cmocka_unit_test(serial_to_file),
     cmocka_unit_test(serial_null),
     cmocka_unit_test(reports_pages),
