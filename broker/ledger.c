@@ -27,21 +27,38 @@ static uint64_t between(uint64_t left, uint64_t now, uint64_t flying)
 	return left > now ? now : left < least ? least : left;
 }
 
-static void look_again(struct ledger *l, const struct host_facts *now)
+static const struct nodeset any_node;
+
+static void look_again_at(struct ledger *l, const struct host_facts *now, size_t purse, uint64_t page_size)
 {
+	uint64_t sum = 0, *all = &l->all_left[purse];
+
+	*all = between(*all, host_free(now, &any_node, page_size), l->all_flying[purse]);
 	for (size_t i = 0; i < l->left.n_nodes && i < now->n_nodes; i++) {
 		struct host_node *n = &l->left.nodes[i];
-		const struct host_node *c = &now->nodes[i], *f = &l->flying.nodes[i];
+		uint64_t free = between(host_node_free(n, page_size), host_node_free(&now->nodes[i], page_size),
+					host_node_free(&l->flying.nodes[i], page_size));
 
-		n->mem_free = between(n->mem_free, c->mem_free, f->mem_free);
-		for (size_t h = 0; h < n->n_huge && h < c->n_huge; h++)
-			n->huge[h].free = between(n->huge[h].free, c->huge[h].free, f->huge[h].free);
+		set_free(n, page_size, free);
+		sum += free;
 	}
+	/* What was promised on any node and has been taken is off that node's free pages by now, and no longer spoken for. */
+	l->left.spoken_for[purse] = sum > *all ? sum - *all : 0;
+}
+
+static void look_again(struct ledger *l, const struct host_facts *now)
+{
+	look_again_at(l, now, 0, GUEST_PAGE);
+	for (size_t i = 0; i < now->n_huge_sizes; i++)
+		look_again_at(l, now, 1 + i, now->huge_sizes[i]);
 }
 
 static void start_over(struct ledger *l, const struct host_facts *now)
 {
-	l->left = l->flying = *now;
+	*l = (struct ledger){.left = *now, .flying = *now};
+	l->all_left[0] = host_free(now, &any_node, GUEST_PAGE);
+	for (size_t i = 0; i < now->n_huge_sizes; i++)
+		l->all_left[1 + i] = host_free(now, &any_node, now->huge_sizes[i]);
 	for (size_t i = 0; i < l->flying.n_nodes; i++) {
 		l->flying.nodes[i].mem_free = 0;
 		for (size_t h = 0; h < l->flying.nodes[i].n_huge; h++)
@@ -49,14 +66,17 @@ static void start_over(struct ledger *l, const struct host_facts *now)
 	}
 }
 
-static void add_takes(struct host_facts *f, const struct promise *p, bool add)
+static void add_takes(struct host_facts *f, uint64_t all[HOST_PURSES], const struct promise *p, bool add)
 {
 	for (size_t i = 0; i < p->n; i++) {
-		struct host_node *n = &f->nodes[p->take[i].node];
-		uint64_t free = p->take[i].node < f->n_nodes ? host_node_free(n, p->take[i].page_size) : 0;
+		uint64_t more = add ? p->take[i].bytes : 0 - p->take[i].bytes;
 
-		if (p->take[i].node < f->n_nodes)
-			set_free(n, p->take[i].page_size, add ? free + p->take[i].bytes : free - p->take[i].bytes);
+		all[host_purse(f, p->take[i].page_size)] += more;
+		if (p->take[i].node < f->n_nodes) {
+			struct host_node *n = &f->nodes[p->take[i].node];
+
+			set_free(n, p->take[i].page_size, host_node_free(n, p->take[i].page_size) + more);
+		}
 	}
 }
 
@@ -92,18 +112,42 @@ static int refuse(const struct plan_need *r, bool others, struct err *e)
 		       (r->missing + r->page_size - 1) / r->page_size);
 }
 
+static bool of_any_node(const struct host_facts *f, const struct plan_need *row)
+{
+	for (size_t i = 0; i < f->n_nodes; i++)
+		if (!nodeset_empty(&row->nodes) && !nodeset_has(&row->nodes, f->nodes[i].id))
+			return false;
+	return true;
+}
+
+static void note(struct promise *p, size_t node, uint64_t page_size, uint64_t bytes)
+{
+	p->take[p->n].node = (uint16_t)node;
+	p->take[p->n].page_size = page_size;
+	p->take[p->n].bytes = bytes;
+	p->n++;
+}
+
 /* Takes one row off the nodes that may give it, the fullest first, so that rows for several nodes stay out of the way of others.
  */
 static void take(struct host_facts *left, struct promise *p, const struct plan_need *row)
 {
+	size_t purse = host_purse(left, row->page_size);
 	uint64_t want = row->bytes;
 
+	if (purse == HOST_PURSES || want == 0 || p->n == LEDGER_TAKES)
+		return;
+	if (of_any_node(left, row)) {
+		left->spoken_for[purse] += want;
+		note(p, LEDGER_ANY, row->page_size, want);
+		return;
+	}
 	while (want && p->n < LEDGER_TAKES) {
 		size_t best = left->n_nodes;
 		uint64_t most = 0, free, part;
 
 		for (size_t i = 0; i < left->n_nodes; i++) {
-			if (!nodeset_empty(&row->nodes) && !nodeset_has(&row->nodes, left->nodes[i].id))
+			if (!nodeset_has(&row->nodes, left->nodes[i].id))
 				continue;
 			free = host_node_free(&left->nodes[i], row->page_size);
 			if (free > most) {
@@ -115,10 +159,7 @@ static void take(struct host_facts *left, struct promise *p, const struct plan_n
 			return;
 		part = want < most ? want : most;
 		set_free(&left->nodes[best], row->page_size, most - part);
-		p->take[p->n].node = (uint16_t)best;
-		p->take[p->n].page_size = row->page_size;
-		p->take[p->n].bytes = part;
-		p->n++;
+		note(p, best, row->page_size, part);
 		want -= part;
 	}
 }
@@ -140,7 +181,9 @@ int ledger_promise(struct ledger *l, const struct host_facts *now, const struct 
 			return refuse(&rows[i], l->in_flight > 0, e);
 	for (size_t i = 0; i < n; i++)
 		take(&l->left, &p, &rows[i]);
-	add_takes(&l->flying, &p, true);
+	for (size_t i = 0; i < p.n; i++)
+		l->all_left[host_purse(&l->left, p.take[i].page_size)] -= p.take[i].bytes;
+	add_takes(&l->flying, l->all_flying, &p, true);
 	l->in_flight++;
 	*ret = p;
 	return 0;
@@ -172,7 +215,7 @@ void ledger_kept(struct ledger *l, struct promise *p)
 	assert(l->in_flight > 0);
 	p->in_flight = false;
 	l->in_flight--;
-	add_takes(&l->flying, p, false);
+	add_takes(&l->flying, l->all_flying, p, false);
 }
 
 void ledger_returned(struct ledger *l, struct promise *p)
@@ -181,6 +224,6 @@ void ledger_returned(struct ledger *l, struct promise *p)
 		return;
 	ledger_kept(l, p);
 	if (l->in_flight)
-		add_takes(&l->left, p, true);
+		add_takes(&l->left, l->all_left, p, true);
 	*p = (struct promise){0};
 }

@@ -5,6 +5,7 @@
 #include "model/mem_plan.h"
 
 #define LEDGER_TAKES 128u
+#define LEDGER_ANY UINT16_MAX
 
 struct ledger {
 	unsigned in_flight; /* VMs whose memory is being made */
@@ -13,6 +14,9 @@ struct ledger {
 	 * seen as far as it is more than all of flying. Meaningless while in_flight is 0. */
 	struct host_facts left;
 	struct host_facts flying; /* in the place of free pages: what was promised to VMs in flight */
+	/* The same for the host as a whole, by host_purse. What may come from any node is counted here and on no node: which one
+	 * it comes from is the kernel's choice. */
+	uint64_t all_left[HOST_PURSES], all_flying[HOST_PURSES];
 };
 
 /* What one VM was promised: bytes off a node's free pages of one size. */
@@ -21,7 +25,7 @@ struct promise {
 	bool in_flight;
 	size_t n;
 	struct {
-		uint16_t node; /* index into host_facts.nodes */
+		uint16_t node; /* index into host_facts.nodes, or LEDGER_ANY */
 		uint64_t page_size, bytes;
 	} take[LEDGER_TAKES];
 };

@@ -98,12 +98,10 @@ static int read_memory(int root, struct host_facts *f, struct err *e)
 	return 0;
 }
 
-/* Reserved pages are counted as free by the kernel though somebody else has a right to them. Which node they will come from
- * nobody knows before they are touched, so they can be taken off on hosts with one node only. */
 static void read_huge_node(int root, const struct host_facts *f, struct host_node *n)
 {
 	for (size_t i = 0; i < f->n_huge_sizes; i++) {
-		uint64_t kib = f->huge_sizes[i] / KiB, resv = 0;
+		uint64_t kib = f->huge_sizes[i] / KiB;
 		char dir[96];
 
 		if (f->n_nodes == 1)
@@ -113,13 +111,33 @@ static void read_huge_node(int root, const struct host_facts *f, struct host_nod
 		n->huge[i].page_size = f->huge_sizes[i];
 		n->huge[i].total = sys_read_number(root, "%s/nr_hugepages", dir);
 		n->huge[i].free = n->huge[i].total ? sys_read_number(root, "%s/free_hugepages", dir) : 0;
-		if (f->n_nodes == 1 && n->huge[i].free)
-			resv = sys_read_number(root, "%s/resv_hugepages", dir);
 		if (n->huge[i].free > n->huge[i].total)
 			n->huge[i].free = n->huge[i].total;
-		n->huge[i].free -= resv < n->huge[i].free ? resv : n->huge[i].free;
 	}
 	n->n_huge = f->n_huge_sizes;
+}
+
+/* Reserved pages are counted as free by the kernel though somebody else has a right to them. Which node they will come from
+ * nobody knows before they are touched, so a node's own count is without them on hosts with one node only. */
+static void read_reserved(int root, struct host_facts *f)
+{
+	for (size_t i = 0; i < f->n_huge_sizes; i++) {
+		uint64_t size = f->huge_sizes[i];
+		uint64_t resv = sys_read_number(root, HUGE_DIR "/hugepages-%" PRIu64 "kB/resv_hugepages", size / KiB);
+
+		if (f->n_nodes > 1)
+			f->spoken_for[1 + i] = resv * size;
+		else
+			f->nodes[0].huge[i].free -= resv < f->nodes[0].huge[i].free ? resv : f->nodes[0].huge[i].free;
+	}
+}
+
+/* free before reserved: a page that is touched in between is no longer the one nor the other, and so nobody else is refused. */
+static void read_huge(int root, struct host_facts *f)
+{
+	for (size_t i = 0; i < f->n_nodes; i++)
+		read_huge_node(root, f, &f->nodes[i]);
+	read_reserved(root, f);
 }
 
 static void read_huge_sizes(int root, struct host_facts *f)
@@ -196,8 +214,7 @@ static int read_all(int root, bool real, struct host_facts *f, struct err *e)
 	if (r < 0)
 		return r;
 	read_huge_sizes(root, f);
-	for (size_t i = 0; i < f->n_nodes; i++)
-		read_huge_node(root, f, &f->nodes[i]);
+	read_huge(root, f);
 	if (sys_read(root, &t, "sys/kernel/mm/transparent_hugepage/enabled") == 0)
 		sys_chosen_word(t.s, f->thp, sizeof(f->thp));
 	if (sys_read(root, &t, "sys/kernel/mm/transparent_hugepage/shmem_enabled") == 0)
@@ -235,8 +252,7 @@ int host_facts_refresh(int root, struct host_facts *f, struct err *e)
 	r = read_memory(dir, &now, e);
 	if (r < 0)
 		return err_wrap(e, "this host");
-	for (size_t i = 0; i < now.n_nodes; i++)
-		read_huge_node(dir, &now, &now.nodes[i]);
+	read_huge(dir, &now);
 	*f = now;
 	return 0;
 }

@@ -20,12 +20,17 @@ struct host_node {
 /* Free bytes in pages of this size (GUEST_PAGE, or a size of huge pages); 0: there are none of it. */
 uint64_t host_node_free(const struct host_node *n, uint64_t page_size);
 
+#define HOST_PURSES (1 + LIM_HUGE_SIZES)
+
 struct host_facts {
 	size_t n_nodes;
 	struct host_node nodes[64]; /* ascending id; a host with more than 64 nodes is refused with a message */
 	size_t n_huge_sizes;
 	uint64_t huge_sizes[LIM_HUGE_SIZES]; /* ascending, bytes */
 	uint64_t default_huge_size;          /* 0: the kernel has no hugetlb */
+	/* Of the free bytes those that somebody has a right to on no node in particular, so that no node's count can say it. By
+	 * host_purse. */
+	uint64_t spoken_for[HOST_PURSES];
 	uint8_t phys_bits;                   /* guest-physical address bits that KVM offers */
 	uint32_t online_cpus;
 	bool has_kvm;       /* /dev/kvm can be opened */
@@ -35,3 +40,9 @@ struct host_facts {
 	char shmem_thp[16]; /* of shmem_enabled */
 	bool ksm_running;
 };
+
+/* 0: small pages, 1 + i: those of huge_sizes[i]; HOST_PURSES: the host has none of this size. */
+size_t host_purse(const struct host_facts *f, uint64_t page_size);
+
+/* Bytes in pages of this size that these nodes (empty: any) can give to whoever asks now. */
+uint64_t host_free(const struct host_facts *f, const struct nodeset *nodes, uint64_t page_size);

@@ -20,11 +20,6 @@ static struct nodeset strict_nodes(const struct plan_zone *z)
 	return (struct nodeset){0};
 }
 
-static bool row_may_use(const struct plan_need *row, uint32_t node)
-{
-	return nodeset_empty(&row->nodes) || nodeset_has(&row->nodes, node);
-}
-
 /* A shared file's pages live in the page cache and can be written back: they are not taken from anybody. */
 static bool guaranteed(const struct plan_zone *z)
 {
@@ -59,14 +54,19 @@ static struct plan_need *find_row(struct plan_need *rows, size_t *n, size_t cap,
 }
 
 /* Who gets what from whom, for one page size: a maximum flow from rows to nodes, so that rows with overlapping sets of nodes are
- * satisfied whenever that is possible at all. */
+ * satisfied whenever that is possible at all. What others have a right to on whatever node is one row more, the last. */
 struct flow {
 	const struct plan_need *rows;
 	size_t n_rows, n_nodes;
 	const struct host_facts *host;
-	uint64_t left[64];                  /* free on the node and not given to a row */
-	uint64_t given[PLAN_NEEDS_MAX][64]; /* of the node to the row */
+	uint64_t left[64];                      /* free on the node and not given to a row */
+	uint64_t given[PLAN_NEEDS_MAX + 1][64]; /* of the node to the row */
 };
+
+static bool may_use(const struct flow *f, size_t row, size_t node)
+{
+	return row == f->n_rows || nodeset_empty(&f->rows[row].nodes) || nodeset_has(&f->rows[row].nodes, f->host->nodes[node].id);
+}
 
 /* Searches for a node with something left that row can reach, directly or by moving other rows' takings elsewhere; breadth first.
  * via[n] is the row through which node n was reached, from[n] the node whose takings it would move (or n_nodes: the start). */
@@ -76,7 +76,7 @@ static size_t find_path(const struct flow *f, size_t row, size_t via[64], size_t
 	bool seen[64] = {0};
 
 	for (size_t n = 0; n < f->n_nodes; n++) {
-		if (!row_may_use(&f->rows[row], f->host->nodes[n].id))
+		if (!may_use(f, row, n))
 			continue;
 		seen[n] = true;
 		via[n] = row;
@@ -88,11 +88,11 @@ static size_t find_path(const struct flow *f, size_t row, size_t via[64], size_t
 
 		if (f->left[at] > 0)
 			return at;
-		for (size_t r = 0; r < f->n_rows; r++) {
+		for (size_t r = 0; r <= f->n_rows; r++) {
 			if (f->given[r][at] == 0)
 				continue;
 			for (size_t n = 0; n < f->n_nodes; n++) {
-				if (seen[n] || !row_may_use(&f->rows[r], f->host->nodes[n].id))
+				if (seen[n] || !may_use(f, r, n))
 					continue;
 				seen[n] = true;
 				via[n] = r;
@@ -141,6 +141,8 @@ static void judge(const struct host_facts *host, struct plan_need *rows, size_t 
 			continue;
 		for (size_t k = 0; k < host->n_nodes; k++)
 			f.left[k] = host_node_free(&host->nodes[k], rows[i].page_size);
+		if (host_purse(host, rows[i].page_size) < HOST_PURSES)
+			satisfy(&f, n, host->spoken_for[host_purse(host, rows[i].page_size)]);
 		/* Later rows only ever take what earlier ones can do without, so what is short is told about the later one. */
 		for (size_t k = i; k < n; k++)
 			if (rows[k].page_size == rows[i].page_size)
@@ -166,9 +168,7 @@ size_t plan_needs(const struct mem_plan *plan, const struct host_facts *host, st
 		add_name(row, z->id);
 	}
 	for (size_t i = 0; i < n; i++)
-		for (size_t k = 0; k < host->n_nodes; k++)
-			if (row_may_use(&ret[i], host->nodes[k].id))
-				ret[i].free += host_node_free(&host->nodes[k], ret[i].page_size);
+		ret[i].free = host_free(host, &ret[i].nodes, ret[i].page_size);
 	judge(host, ret, n);
 	return n;
 }

@@ -102,6 +102,7 @@ static void test_one_node(void **state)
 	assert_int_equal(f.default_huge_size, 2 * MiB);
 	assert_int_equal(f.nodes[0].huge[0].total, 10);
 	assert_int_equal(f.nodes[0].huge[0].free, 5); /* three are reserved for somebody */
+	assert_int_equal(f.spoken_for[host_purse(&f, 2 * MiB)], 0);
 	assert_int_equal(f.phys_bits, 39);
 	assert_string_equal(f.thp, "madvise");
 	assert_string_equal(f.shmem_thp, "advise");
@@ -164,6 +165,8 @@ static void test_many_nodes(void **state)
 	assert_true(nodeset_has(&f.nodes[1].cpus, 3));
 	assert_int_equal(f.n_huge_sizes, 2);
 	assert_int_equal(f.nodes[1].huge[0].free, 6);
+	assert_int_equal(f.spoken_for[host_purse(&f, 2 * MiB)], 3 * 2 * MiB); /* reserved, on which node nobody knows */
+	assert_int_equal(host_free(&f, &(struct nodeset){0}, 2 * MiB), 3 * 2 * MiB);
 	assert_int_equal(f.nodes[1].huge[1].total, 2);
 	assert_int_equal(f.nodes[0].huge[0].total, 0);
 	assert_int_equal(f.nodes[2].mem_total, 0);

@@ -163,6 +163,66 @@ static void test_anywhere(void **state)
 	assert_int_equal(ask(&c, 50, -1), 0);
 }
 
+/* The kernel takes what was promised of any node from a node of its own choice, while others ask. */
+static void test_anywhere_half_way(void **state)
+{
+	struct promise a, b, c;
+
+	for (unsigned node = 0; node < 2; node++) {
+		setup(state);
+		assert_int_equal(ask(&a, 100, -1), 0);
+		populate(node, 4);
+		assert_int_equal(ask(&c, 101, -1), -ENOMEM);
+		assert_int_equal(ask(&b, 100, -1), 0);
+		assert_int_equal(ask(&c, 1, -1), -ENOMEM);
+		populate(node, 96);
+		assert_int_equal(ask(&c, 1, -1), -ENOMEM);
+		assert_int_equal(ask(&c, 1, 1 - (int)node), -ENOMEM); /* b has no other place */
+		ledger_kept(&ledger, &a);
+		assert_int_equal(ask(&c, 1, -1), -ENOMEM);
+		populate(1 - node, 30);
+		ledger_returned(&ledger, &b); /* before the kernel has it again */
+		assert_int_equal(ask(&c, 71, -1), -ENOMEM);
+		populate(1 - node, (uint64_t)-30);
+		assert_int_equal(ask(&c, 100, 1 - (int)node), 0);
+		assert_int_equal(ask(&b, 1, -1), -ENOMEM);
+		ledger_returned(&ledger, &c);
+		assert_int_equal(ledger.in_flight, 0);
+	}
+}
+
+/* All of the nodes by name is any node. */
+static void test_all_by_name(void **state)
+{
+	struct mem_plan p = *plan_of(100 * 2 * MiB, 2 * MiB, 0);
+	struct promise a, b, c;
+
+	nodeset_add(&p.zones[0].host_nodes, 1);
+	assert_int_equal(ledger_promise(&ledger, &host, &p, &a, &e), 0);
+	populate(1, 50);
+	assert_int_equal(ledger_promise(&ledger, &host, &p, &b, &e), 0);
+	assert_int_equal(ask(&c, 1, 0), -ENOMEM);
+}
+
+/* Pages that are reserved on a host of several nodes are free on each, and nobody's to take. */
+static void test_reserved(void **state)
+{
+	struct promise a, b;
+
+	host.spoken_for[host_purse(&host, 2 * MiB)] = 120 * 2 * MiB;
+	assert_int_equal(ask(&a, 81, -1), -ENOMEM);
+	assert_non_null(strstr(e.text, "80 free"));
+	assert_int_equal(ask(&a, 81, 1), -ENOMEM);
+	assert_int_equal(ask(&a, 30, 1), 0);
+	assert_int_equal(ask(&b, 51, 0), -ENOMEM);
+	assert_int_equal(ask(&b, 50, 0), 0);
+	host.spoken_for[host_purse(&host, 2 * MiB)] = 0; /* they were taken: 120 of 200 */
+	populate(0, 50 + 50);
+	populate(1, 30 + 70);
+	ledger_kept(&ledger, &a);
+	assert_int_equal(ask(&a, 1, -1), -ENOMEM);
+}
+
 static void test_small_pages(void **state)
 {
 	struct promise a, b;
@@ -192,7 +252,8 @@ int main(void)
 	    cmocka_unit_test_setup(test_returned, setup),    cmocka_unit_test_setup(test_deleted_meanwhile, setup),
 	    cmocka_unit_test_setup(test_others, setup),      cmocka_unit_test_setup(test_anywhere, setup),
 	    cmocka_unit_test_setup(test_small_pages, setup), cmocka_unit_test_setup(test_lazy, setup),
-	    cmocka_unit_test_setup(test_others_give_back, setup),
+	    cmocka_unit_test_setup(test_others_give_back, setup), cmocka_unit_test_setup(test_anywhere_half_way, setup),
+	    cmocka_unit_test_setup(test_all_by_name, setup), cmocka_unit_test_setup(test_reserved, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
