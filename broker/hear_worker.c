@@ -55,6 +55,9 @@ static void worker_ended(struct vm *vm, const struct end_report *r)
 {
 	uint64_t now = now_ms();
 
+	/* Only a guest that has run resets itself; and what nobody has booted is not booted by that. */
+	if (r->cause == END_RESET && vm->goal == GOAL_NONE && vm->state != VM_RUNNING && vm->state != VM_PAUSED)
+		return helper_out_of_turn(&vm->worker, "reset a guest that does not run");
 	helper_exits(&vm->worker);
 	if (r->cause == END_RESET && vm->goal == GOAL_NONE && !vm->has_end) {
 		if (now > vm->resets_since + VM_RESETS_MS) {
