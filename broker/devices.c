@@ -380,8 +380,10 @@ static void unreachable(struct vm *vm, uint32_t index, const char *why)
 
 void devices_tick(struct vm *vm, uint64_t now, uint64_t *next)
 {
-	if (vm->explain_by && vm->explain_by <= now)
+	if (vm->explain_by && vm->explain_by <= now) {
+		*next = now; /* this sets deadlines that have been looked at already */
 		return vm_fail(vm, vm->unexplained.code, "%s", vm->unexplained.text);
+	}
 	if (vm->explain_by && vm->explain_by < *next)
 		*next = vm->explain_by;
 	for (uint32_t i = 0; i < vm->grant.n_devices; i++) {
@@ -395,6 +397,7 @@ void devices_tick(struct vm *vm, uint64_t now, uint64_t *next)
 		if (d->retry_at <= now) {
 			/* Handed over: the worker says what becomes of it. */
 			d->retry_at = 0;
+			*next = now; /* the back-end's deadline, and the worker's, have been looked at already */
 			if (serve_device(vm, i, &e) < 0)
 				unreachable(vm, i, e.text);
 		}

@@ -35,8 +35,11 @@ static void on_signal(struct source *s, uint32_t events)
 static void on_connection(struct source *s, uint32_t events)
 {
 	struct broker *b = container_of(s, struct broker, listener);
-	int fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd;
 
+	if (b->buried)
+		return; /* whoever has just gone makes room first */
+	fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd >= 0)
 		client_accept(b, fd);
 	else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
@@ -174,20 +177,23 @@ static void take_all_down(struct broker *b)
 static int run(struct broker *b)
 {
 	while (!b->stopping || (b->n_vms && now_ms() < b->stop_by)) {
-		uint64_t now = now_ms(), next = b->stopping ? b->stop_by : UINT64_MAX;
+		bool stopping = b->stopping;
+		uint64_t now = now_ms(), next = stopping ? b->stop_by : UINT64_MAX;
 		int r;
 
+		if (stopping)
+			take_all_down(b); /* first: what it sets deadlines for is looked at below */
 		vms_tick(b, now, &next);
 		clients_tick(b, now, &next);
 		accept_tick(b, now, &next);
-		if (b->stopping)
-			take_all_down(b);
 		if (b->buried) {
 			b->buried = false;
 			vms_bury(b);
 			clients_bury(b);
 			continue; /* a place that got free may be all that was waited for */
 		}
+		if (stopping != b->stopping)
+			continue;
 		r = loop_once(&b->loop, next == UINT64_MAX ? -1
 					: next > now       ? (int)(next - now < 60000 ? next - now : 60000)
 							   : 0);

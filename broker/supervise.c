@@ -126,12 +126,15 @@ static void helper_late(struct helper *h)
 		(h->kind == CHILD_WORKER ? VM_WORKER_SETUP_MS : VM_MEMSRV_SILENCE_MS) / 1000);
 }
 
+/* What is done then may set other deadlines, perhaps of what has been looked at already: so everything is looked at once more. */
 static bool due(uint64_t until, uint64_t now, uint64_t *next)
 {
 	if (!until)
 		return false;
-	if (until <= now)
+	if (until <= now) {
+		*next = now;
 		return true;
+	}
 	if (until < *next)
 		*next = until;
 	return false;
