@@ -7,8 +7,10 @@ static void send_wanted(struct vm *vm)
 {
 	struct wk_msg m = {.op = WK_BALLOON, .u.balloon = vm->grant.balloon};
 
-	if (vm_send_worker(vm, &m, NULL, 0) == 0)
+	if (vm_send_worker(vm, &m, NULL, 0) == 0) {
 		vm->balloon.asked = true;
+		vm->balloon.told = m.u.balloon.bytes;
+	}
 }
 
 struct ctl_event balloon_event(const struct vm *vm)
@@ -33,8 +35,11 @@ bool balloon_heard(struct vm *vm, const struct wk_balloon_state *m)
 	b->reported = m->reported;
 	b->kept = m->kept;
 	b->foreign = m->foreign;
-	if (b->asked && m->wanted != vm->grant.balloon.bytes) {
-		send_wanted(vm); /* it has answered an older one */
+	/* One never says what the one before it has said. */
+	if (b->asked && m->wanted != b->told)
+		return true; /* it has not read the last one yet */
+	if (b->asked && b->told != vm->grant.balloon.bytes) {
+		send_wanted(vm); /* somebody was faster than the answer */
 		return true;
 	}
 	b->asked = false;

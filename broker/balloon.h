@@ -9,8 +9,9 @@ struct wk_balloon_state;
 /* What is wanted is grant.balloon's: a new worker starts with it. */
 struct balloon {
 	uint64_t actual;
-	bool driver; /* the guest has one */
-	bool asked;  /* a WK_BALLOON is on its way: a later wish waits for its answer */
+	bool driver;   /* the guest has one */
+	bool asked;    /* a WK_BALLOON is on its way: later ones wait for its answer */
+	uint64_t told; /* what it said */
 	uint64_t given, reported, kept, foreign;
 };
 
