@@ -86,7 +86,7 @@ int vm_bring_up(struct vm *vm, bool start, struct err *e)
 	int r;
 
 	vm->start = start;
-	vm->has_end = vm->end_told = vm->reset = vm->drop_memory = false;
+	vm->has_end = vm->end_told = vm->reset = vm->again = vm->drop_memory = false;
 	vm->fail = (struct err){0};
 	vm->granted = vm->ready = vm->acting = false;
 	vm->act_until = vm->explain_by = 0;

@@ -16,11 +16,9 @@ int op_console(struct client *c, struct vm *vm, struct ctl_request *q, struct ch
 	if (vm->grant.serial != SERIAL_TTY && vm->grant.console != SERIAL_TTY)
 		return err_set(e, -ENOTTY, "VM %s was created without a terminal to attach to (--serial tty or --console tty)",
 			       vm->name);
-	r = vm_offer_worker(vm, &(struct wk_msg){.op = WK_CONSOLE}, m->fds, 1);
-	if (r == -EAGAIN)
-		return err_set(e, r, "VM %s: its worker is busy: try again", vm->name);
+	r = op_offer_worker(vm, &(struct wk_msg){.op = WK_CONSOLE}, m->fds, 1, e);
 	if (r < 0)
-		return err_set(e, -EPIPE, "VM %s is ending", vm->name);
+		return r;
 	closer_close(&c->b->closer, &vm->console, vm->owner);
 	vm->console = fd_take(&m->fds[0]);
 	c->watch_vm = vm->id;

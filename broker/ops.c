@@ -50,6 +50,21 @@ void op_done(struct client *c, const struct ctl_request *q, const struct vm *vm)
 	client_send_reply(c, &r);
 }
 
+int op_offer_worker(struct vm *vm, const struct wk_msg *w, const int *fds, size_t n, struct err *e)
+{
+	int r;
+
+	/* Between two lives of a guest that resets itself there is nobody who could notice. */
+	if (vm->goal != GOAL_NONE || !vm->ready || vm->reset)
+		return err_set(e, -EBUSY, "VM %s is %s: try again", vm->name,
+			       vm->goal == GOAL_NONE ? "being started again after a reset" : "ending");
+	r = vm_offer_worker(vm, w, fds, n);
+	if (r == -EAGAIN)
+		return err_set(e, r, "VM %s: its worker is busy: try again", vm->name);
+	/* What it has said before it went, an end or a reset, has not been heard yet. */
+	return r < 0 ? err_set(e, -EPIPE, "VM %s: its worker does not listen any more: try again", vm->name) : 0;
+}
+
 /* What the table says about the message before anything is done with it. */
 static int check_shape(const struct op *op, const struct ctl_request *q, size_t len, struct err *e)
 {

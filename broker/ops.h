@@ -34,6 +34,9 @@ void op_wait_for(struct client *c, const struct ctl_request *q, const struct vm 
 /* Success, with the VM's facts if there is one. */
 void op_done(struct client *c, const struct ctl_request *q, const struct vm *vm);
 
+/* vm_offer_worker, or why there is nobody who could take it. */
+int op_offer_worker(struct vm *vm, const struct wk_msg *w, const int *fds, size_t n, struct err *e);
+
 /* What resizing needs to know. op_resize.c */
 enum resize_life op_resize_life(const struct vm *vm);
 /* op_resize_balloon.c */

@@ -23,10 +23,10 @@ static void memsrv_gone(struct vm *vm, const char *how, bool expected)
 		vm->goal = GOAL_STOPPED; /* it stays stopped, but without memory */
 		vm->end_told = true;
 	}
-	if (vm->goal == GOAL_NONE)
-		vm_take_down(vm, GOAL_STOPPED);
-	else
-		vm_step(vm);
+	if (vm->goal != GOAL_NONE)
+		return vm_step(vm);
+	vm_set_end(vm, END_MEMSRV_DIED, "the VM's memsrv %s", how);
+	vm_take_down(vm, GOAL_STOPPED);
 }
 
 static void worker_gone(struct vm *vm, const char *how, bool expected)
@@ -43,6 +43,8 @@ static void worker_gone(struct vm *vm, const char *how, bool expected)
 			log_line("VM %s: not started again after a reset: %s", vm->name, e.text);
 			vm_set_end(vm, END_RESET, "it could not be started again after a reset: %.200s", e.text);
 			vm_take_down(vm, GOAL_STOPPED);
+		} else {
+			vm->again = true;
 		}
 		return;
 	}

@@ -127,6 +127,8 @@ void vm_take_down(struct vm *vm, enum vm_goal goal)
 	/* Nothing stays of what never came up, nor of what belongs to a connection. */
 	if (goal == GOAL_STOPPED && (vm->attached || !vm->born))
 		goal = GOAL_GONE;
+	/* Memory that is not there yet is not kept half made; what is there stays for another try. */
+	vm->drop_memory = vm->drop_memory || !vm->zones_ready;
 	if (goal > vm->goal)
 		vm->goal = goal;
 	if (vm->goal == GOAL_GONE)
@@ -146,8 +148,6 @@ void vm_fail(struct vm *vm, int code, const char *fmt, ...)
 		va_end(ap);
 		err_set(&vm->fail, code, "%s", text);
 	}
-	/* Memory that could not be made is not kept half made; memory that is there stays for another try. */
-	vm->drop_memory = vm->drop_memory || !vm->zones_ready;
 	vm_take_down(vm, GOAL_STOPPED);
 }
 

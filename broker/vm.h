@@ -63,7 +63,8 @@ struct vm {
 
 	enum vm_goal goal;
 	bool drop_memory;
-	bool reset; /* the worker ends only to be replaced */
+	bool reset; /* the worker ends only to be replaced, */
+	bool again; /* and this one has replaced it: in VM_MEMORY its guest runs, as everybody else sees it */
 	bool has_end, end_told;
 	struct end_report end;
 	struct err fail; /* why it could not be brought up */

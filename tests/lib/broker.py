@@ -22,7 +22,7 @@ TMP = os.environ['TEST_TMP']
 CREATE, BOOT, LIST, INFO, PAUSE, RESUME, STOP, DELETE, CONSOLE, WAIT = range(1, 11)
 REPLY, EVENT = 64, 65
 KVM, KERNEL, INITRAMFS, CONSOLE_FD, SERIAL_FILE, ZONE, ZONE_FILE = range(1, 8)
-EV_STATE, EV_PROGRESS, EV_ENDED = 1, 2, 3
+EV_STATE, EV_PROGRESS, EV_ENDED, EV_BALLOON = 1, 2, 3, 6
 MSG_MAX, FDS_MAX = 128 * 1024, 160
 
 
@@ -125,6 +125,8 @@ class Event:
         self.kind = f[1][0]
         self.name = f[3][0].decode()
         self.state = f.get(4, [0])[0]
+        self.done = f.get(6, [0])[0]
+        self.total = f.get(7, [0])[0]
         end = parse(f[8][0]) if 8 in f else {}
         self.cause = end.get(1, [0])[0]
         self.detail = end.get(3, [b''])[0].decode()

@@ -4,17 +4,21 @@
 #include "wire/memsrv.h"
 #include "wire/worker.h"
 
+#include "bulkhead/fd.h"
+
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define CHANNEL 3
 
 static struct chan_msg in;
 static uint8_t out[CHAN_MSG_MAX];
+static int kept = -1; /* of the first message's descriptors: a worker's console, a zone's file */
 
 static int number_after(const char *what)
 {
@@ -54,6 +58,21 @@ static void be_polite(void)
 			break;
 	}
 	_exit(0);
+}
+
+static enum wk_op heard(void)
+{
+	struct wire_hdr h;
+
+	if (chan_recv(CHANNEL, &in) != 1 || wire_peek(&in, &h) < 0)
+		_exit(0);
+	chan_msg_close(&in);
+	return h.op;
+}
+
+static void say_balloon(uint64_t wanted, uint64_t actual)
+{
+	say(&(struct wk_msg){.op = WK_BALLOON_STATE, .u.balloon_state = {.wanted = wanted, .actual = actual}}, NULL, 0);
 }
 
 static void many_fds(void)
@@ -162,6 +181,26 @@ static void be_worker(int rude)
 		m.u.ended.cause = END_RESET;
 		say(&m, NULL, 0);
 		_exit(0);
+	case 20: /* a guest that resets itself once, with a byte on its console; whoever comes after that builds no machine */
+		if (read(kept, out, 1) == 1) {
+			say_op(WK_READY);
+			m.op = WK_ENDED;
+			m.u.ended.cause = END_RESET;
+			say(&m, NULL, 0);
+			_exit(0);
+		}
+		for (;;)
+			poll(NULL, 0, -1);
+	case 21: /* tells of its guest's balloon just before it reads what is wanted of it now */
+		say_op(WK_READY);
+		if (heard() != WK_BALLOON || heard() != WK_POWER_BUTTON)
+			_exit(9);
+		say_balloon(0, 0);
+		say_balloon(32 * MiB, 0);
+		if (heard() != WK_BALLOON)
+			_exit(9);
+		say_balloon(0, 4096);
+		break;
 	case 17: /* fails, and fails, and stays */
 		m.op = WK_FAILED;
 		m.u.failed = (struct wire_failed){-5, "something that has been made up"};
@@ -187,6 +226,7 @@ static void answer(const struct ms_msg *m, const int *fds, size_t n)
 static void be_memsrv(int rude)
 {
 	static struct ms_msg m;
+	struct stat st;
 	int fds[2] = {0, 0};
 
 	m.op = MS_ZONES;
@@ -228,6 +268,22 @@ static void be_memsrv(int rude)
 		m.op = MS_PLAN;
 		garbage(12);
 		break;
+	case 10: /* gives up later, and stays */
+		answer(&m, fds, 1);
+		heard();
+		m.op = MS_FAILED;
+		m.u.failed = (struct wire_failed){-5, "something that has been made up"};
+		answer(&m, NULL, 0);
+		for (;;)
+			poll(NULL, 0, -1);
+	case 11: /* never gets done, if the zone's file is a longer one than before */
+		m.op = fstat(kept, &st) == 0 && st.st_size > (off_t)(64 * MiB) ? MS_PROGRESS : MS_ZONES;
+		for (; m.op == MS_PROGRESS; poll(NULL, 0, 1000)) {
+			m.u.progress = (struct wire_progress){0, 1, 2};
+			answer(&m, NULL, 0);
+		}
+		answer(&m, fds, 1);
+		break;
 	default:
 		answer(&m, fds, 1);
 		break;
@@ -237,10 +293,15 @@ static void be_memsrv(int rude)
 
 int main(int argc, char **argv)
 {
+	bool memsrv = argc > 0 && strstr(argv[0], "memsrv");
+	size_t which = memsrv ? 0 : 2; /* a worker has /dev/kvm and a kernel before it */
+
 	if (chan_recv(CHANNEL, &in) != 1)
 		return 0;
+	if (in.nfds > which)
+		kept = fd_take(&in.fds[which]);
 	chan_msg_close(&in);
-	if (argc > 0 && strstr(argv[0], "memsrv"))
+	if (memsrv)
 		be_memsrv(number_after("rude-"));
 	else
 		be_worker(number_after("rude="));
