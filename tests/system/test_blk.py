@@ -4,31 +4,31 @@ by interrupts, on several queues, and while the daemon is killed and started aga
 
 import os
 import subprocess
-import time
 import zlib
 
-from probe_disk import SECTOR, ask, good, words, wrong_blocks
+from probe_disk import BLOCK, SECTOR, ask, good, words, wrong_blocks
 from vmlib import LAB, TMP, Broker, Console, Inventory, MiB, Tap, until
 
 t = Tap()
 before = Inventory()
 SIZE = 16 * MiB
+FAST = 1000000
 
 
 class Daemon:
-    """One image, so and so many requests per second, so that a load lasts long enough to be disturbed whatever the machine."""
+    """One image, so and so many requests per second, so that a load lasts as long as it is to be disturbed, whatever the machine."""
 
     def __init__(self, image, sock, queues, rate):
-        self.sock = sock
-        self.argv = ['qemu-storage-daemon', '--object', 'throttle-group,id=t,x-iops-total=%d' % rate, '--blockdev', 'driver=file,node-name=f,filename=' + image,
+        self.sock, self.rate = sock, rate
+        self.argv = ['qemu-storage-daemon', '--blockdev', 'driver=file,node-name=f,filename=' + image,
                      '--blockdev', 'driver=throttle,node-name=d,throttle-group=t,file=f',
                      '--export', 'type=vhost-user-blk,id=e,node-name=d,addr.type=unix,addr.path=%s,writable=on,num-queues=%d' % (sock, queues)]
         self.p = None
 
-    def start(self):
+    def start(self, rate=None):
         if os.path.exists(self.sock):
             os.unlink(self.sock)
-        self.p = subprocess.Popen(self.argv)
+        self.p = subprocess.Popen(self.argv[:1] + ['--object', 'throttle-group,id=t,x-iops-total=%d' % (rate or self.rate)] + self.argv[1:])
         until(lambda: os.path.exists(self.sock) or self.p.poll() is not None, 'the daemon listens')
 
     def kill(self):
@@ -97,23 +97,35 @@ def loads(c, image):
         t.ok(good(said), op, said)
 
 
+def under_way(image):
+    """Until some blocks are written anew."""
+    def numbers():
+        with open(image, 'rb') as f:
+            return words(f.read(120 * BLOCK))[1::BLOCK // 8]
+    before = numbers()
+    until(lambda: sum(a != b for a, b in zip(before, numbers())) >= 5, 'blocks are written')
+
+
 def killed(b, daemon, image, name, c):
     """Blocks are written over and over, each time with the number of the request; a block's next write goes out when the one before is done. A write that
     was lost, or done again after the next one, leaves a wrong number. One request on each queue: this daemon keeps no record of requests in flight, so
     with more of them, which it answers in any order, nobody can know which it had done."""
-    n = 300 if LAB else 2000
+    n = 300 if LAB else 20000
     for irq in ('on', 'off'):
         what = ', irq=' + irq
         common = 'depth=2 queues=2 irq=%s blocks=120' % irq
+        daemon.kill()
+        daemon.start()
         c.send('drun op=write requests=%d %s\n' % (n, common))
         during = []
-        for _ in range(3):
-            time.sleep(0.4)
+        for rate in (None, None, FAST):
+            under_way(image)
             c.read(0)
             during.append('= ' not in c.buf)
             daemon.kill()
-            time.sleep(0.2)
-            daemon.start()
+            if rate != FAST:
+                until(lambda: not b.info(name)['devices'][0]['connected'], 'the loss is noticed')
+            daemon.start(rate)
         said = c.expect('= ') + c.expect('\n')
         t.ok(all(during), 'the load was under way at each kill' + what, (during, said))
         t.ok(good(said) and '%d requests of 4096' % n in said, 'the guest has an answer to each request, and to none twice' + what, said)
@@ -121,8 +133,10 @@ def killed(b, daemon, image, name, c):
         said = ask(c, 'drun op=check last=%d %s' % (n, common))
         t.ok(good(said), 'so the guest reads it' + what, said)
     t.equal(b.state(name), 'running', 'the VM has noticed nothing')
+    daemon.kill()
+    daemon.start()
     c.send('drun op=write requests=1000000 depth=40 queues=2 blocks=120\n')
-    time.sleep(1)
+    under_way(image)
     daemon.kill()
     daemon.start()
     t.ok(until(lambda: 'no record of requests in flight' in b.info(name)['devices'][0]['text'], 'the device is back'),
@@ -141,7 +155,7 @@ image, sock = os.path.join(TMP, 'image'), os.path.join(TMP, 'disk.sock')
 with open(image, 'wb') as f:
     f.truncate(SIZE)
 with Broker() as b:
-    with t.part('one request at a time'), Daemon(image, sock, 2, 1000000):
+    with t.part('one request at a time'), Daemon(image, sock, 2, FAST):
         c = machine(b, 'fast', sock)
         single(c, image)
         loads(c, image)
@@ -149,7 +163,7 @@ with Broker() as b:
         c.kill()
         b('stop', 'fast', check=0)
         b('delete', 'fast', check=0)
-    with t.part('a daemon that dies'), Daemon(image, sock, 2, 80 if LAB else 500) as daemon:
+    with t.part('a daemon that dies'), Daemon(image, sock, 2, 2 if LAB else 100) as daemon:
         c = machine(b, 'slow', sock)
         killed(b, daemon, image, 'slow', c)
         c.kill()

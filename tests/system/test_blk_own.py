@@ -4,7 +4,6 @@ no write is lost, none is done twice, raw and qcow2."""
 
 import os
 import signal
-import time
 
 from probe_disk import ask, good, qcow2, wrong_blocks
 from vmlib import LAB, TMP, Broker, Console, Inventory, MiB, Tap, until
@@ -32,9 +31,10 @@ def load(b, name, disk, requests, image=None):
     c.ready()
     common = 'depth=40 queues=2 irq=on blocks=%d' % BLOCKS
     c.send('drun op=write requests=%d %s\n' % (requests, common))
-    during = 0
+    during, path = 0, disk.split(',')[0][len('path='):]
     while during < 5:
-        time.sleep(0.2)
+        was = os.stat(path).st_mtime_ns
+        until(lambda: os.stat(path).st_mtime_ns != was or c.read(0) and '= ' in c.buf, 'something is written')
         c.read(0)
         if '= ' in c.buf:
             break
