@@ -236,12 +236,9 @@ class Broker:
         return {v['name']: v['state'] for v in self.json('list')['vms']}.get(vm)
 
     def fds(self):
-        """Without the connection of a command that has just ended."""
-        least = 1 << 20
-        for _ in range(10):
-            least = min(least, len(os.listdir('/proc/%d/fd' % self.p.pid)))
-            time.sleep(0.02)
-        return least
+        """Without the connection of a command that has just ended: closing is the work of some of its threads."""
+        until(lambda: procfs.rests(self.p.pid), 'the broker never rests')
+        return len(os.listdir('/proc/%d/fd' % self.p.pid))
 
     def spawner(self):
         return descendants(self.p.pid)[0]
