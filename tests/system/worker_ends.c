@@ -61,7 +61,7 @@ static void clock_is_plausible(void **state)
 	char buf[3] = {0};
 
 	begin_running(&p, "rtc");
-	assert_int_equal(peer_read(&p, buf, 3, 5000), 3);
+	assert_int_equal(peer_read(&p, buf, 3, PEER_ANSWER_MS), 3);
 	assert_int_equal((uint8_t)buf[0], 0x20); /* the century, BCD */
 	assert_int_equal((uint8_t)buf[1], 0x26);
 	assert_int_equal((uint8_t)buf[2], 0x80);

@@ -12,7 +12,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define ANSWER_MS 20000
 
 void peer_start(struct peer *p, const char *program)
 {
@@ -154,7 +153,7 @@ int peer_answer(struct peer *p)
 		int r;
 
 		chan_msg_close(&p->in);
-		if (poll(&fd, 1, ANSWER_MS) == 0)
+		if (poll(&fd, 1, PEER_ANSWER_MS) == 0)
 			errx(99, "no answer from the worker");
 		r = chan_recv(p->channel, &p->in);
 		if (r < 0)

@@ -5,6 +5,8 @@
 
 #include <sys/types.h>
 
+#define PEER_ANSWER_MS 240000 /* for what has to come */
+
 struct peer {
 	pid_t pid;
 	int channel;
