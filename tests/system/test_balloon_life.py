@@ -11,7 +11,7 @@ import time
 
 import probe_dimms
 from probe_vmem import Guest
-from vmlib import TMP, Broker, Inventory, MiB, Tap, until
+from vmlib import PATIENCE, TMP, Broker, Inventory, MiB, Tap, until
 
 t = Tap()
 before = Inventory()
@@ -53,7 +53,7 @@ def killed(b, kind, options, victims):
             what = '%s: %s killed' % (kind, who)
             g.do('balloon')
             g.do('fill %d %d 0x5a' % (Z, SIZE))
-            p = probe_dimms.started(b, 'resize', 'dies', '--balloon', '32M', '--timeout', '60')
+            p = probe_dimms.started(b, 'resize', 'dies', '--balloon', '32M', '--timeout', str(PATIENCE))
             until(lambda: 'wanted 8192' in g.do('balloon'), 'the guest is told')
             if who == 'command':
                 g.send('inflate %d %d 1\n' % (Z + 8 * MiB, 32 * MiB))
@@ -70,7 +70,7 @@ def killed(b, kind, options, victims):
             g.send('bstorm %d 60000\n' % (Z + 8 * MiB))
             until(lambda: balloon(b, 'dies')['given_bytes'] > 0, 'it has begun')
             os.kill(b.info('dies')[who + '_pid'], signal.SIGKILL)
-            err = p.communicate(timeout=60)[1]
+            err = p.communicate(timeout=PATIENCE)[1]
             t.ok(p.returncode == 1 and who in err, what + ': resize says so', err)
             until(lambda: b.state('dies') == 'stopped', 'the VM ends')
             g.kill()

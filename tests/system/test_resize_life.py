@@ -10,7 +10,7 @@ import time
 import probe_dimms
 from probe_dimms import BOOT, LET_GO, TAKE
 from probe_vmem import Guest
-from vmlib import Broker, HugePool, Inventory, MiB, Tap, mappings, until
+from vmlib import PATIENCE, Broker, HugePool, Inventory, MiB, Tap, mappings, until
 
 t = Tap()
 before = Inventory()
@@ -21,7 +21,7 @@ GiB = 1024 * MiB
 def reached(b, what, how, size, g, serve):
     """A resize that waits, and somebody who answers for the guest meanwhile."""
     until(lambda: 'no driver' not in b(*how, size, '--timeout', '0').stderr, 'the broker knows of the driver')
-    p = probe_dimms.started(b, *how, size, '--json', '--timeout', '60')
+    p = probe_dimms.started(b, *how, size, '--json', '--timeout', str(PATIENCE))
     while p.poll() is None:
         serve()
         time.sleep(0.01)
@@ -173,7 +173,7 @@ def dimms_again(b, what, options):
         p = g.asks(128)
         t.equal(g.events(), [(1, 5)], what + ': asked once more')
         g.eject(1)
-        p.communicate(timeout=60)
+        p.communicate(timeout=PATIENCE)
         t.equal((p.returncode, g.sizes()), (0, (128, 128, 1)), what + ': it lets go')
         g.follow(384)
         g.command('fill %d %d 0x5a' % (at, 32 * MiB))
@@ -203,7 +203,7 @@ def dimms_again(b, what, options):
         t.equal((p.poll(), b.state('again')), (None, 'paused'), what + ': paused, the DIMM is filled, and the command waits for the guest')
         b('resume', 'again', check=0)
         until(lambda: g.serve(TAKE) or p.poll() is not None, 'taken')
-        t.equal((p.wait(60), g.has()), (0, 1024), what + ': resumed, it takes it')
+        t.equal((p.wait(PATIENCE), g.has()), (0, 1024), what + ': resumed, it takes it')
         b('pause', 'again', check=0)
         g.resize(0, '--no-wait')
         b('resume', 'again', check=0)
@@ -215,7 +215,7 @@ def dimms_again(b, what, options):
         until(lambda: g.sizes()[1] > 0, 'it has begun')
         t.ok(b('delete', 'again').returncode == 1 and b.state('again') == 'running', what + ': a running VM is not deleted')
         b('stop', 'again', check=0)
-        out, err = p.communicate(timeout=60)
+        out, err = p.communicate(timeout=PATIENCE)
         t.ok(p.returncode == 1 and 'stopped' in err, what + ': stopped in the middle: the command says so', err)
 
 
