@@ -249,6 +249,7 @@ int host_facts_refresh(int root, struct host_facts *f, struct err *e)
 
 	if (dir < 0)
 		return dir;
+	memset(now.spoken_for, 0, sizeof(now.spoken_for)); /* what the caller has noted since is about numbers that are gone */
 	r = read_memory(dir, &now, e);
 	if (r < 0)
 		return err_wrap(e, "this host");

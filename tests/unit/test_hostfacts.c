@@ -120,7 +120,11 @@ static void test_refresh(void **state)
 	put(t, "proc/meminfo", "MemTotal: 16384 kB\nMemAvailable: 4096 kB\n");
 	put(t, HUGE "2048kB/free_hugepages", "4\n");
 	put(t, "sys/kernel/mm/ksm/run", "0\n");
+	f.spoken_for[host_purse(&f, 2 * MiB)] = 2 * MiB; /* as a broker notes what it promises of these pages */
+	f.spoken_for[host_purse(&f, GUEST_PAGE)] = MiB;
 	assert_int_equal(host_facts_refresh(t->fd, &f, &e), 0);
+	assert_int_equal(f.spoken_for[host_purse(&f, 2 * MiB)], 0);
+	assert_int_equal(f.spoken_for[host_purse(&f, GUEST_PAGE)], 0);
 	assert_int_equal(f.nodes[0].mem_free, 4 * MiB);
 	assert_int_equal(f.nodes[0].huge[0].free, 1);
 	assert_true(f.ksm_running); /* not read again */
