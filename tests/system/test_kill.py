@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """kill -9 of every process at every stage: its VM ends and says why, nothing is left, and the VM beside it notices nothing."""
 
+import contextlib
 import json
 import os
 import random
@@ -8,8 +9,8 @@ import signal
 import subprocess
 import time
 
-from vmlib import (CLI, LAB, PATIENCE, Broker, Console, HugePool, Inventory, Memory, Tap, descendants, mappings, processes, runs, stat_of,
-                   until)
+from vmlib import (CLI, LAB, LIBEXEC, PATIENCE, Broker, Console, HugePool, Inventory, Memory, Tap, descendants, mappings, processes, runs,
+                   stat_of, until)
 
 t = Tap()
 SEED = int(os.environ.get('TEST_SEED', random.randrange(1 << 32)))
@@ -136,13 +137,32 @@ def grown(pid, kb):
         return True
 
 
-def helper_of(b, w, who, creator):
+def in_the_middle(b, others, who, creator):
+    """The helper that populates for that command, with some of it done: stopped, so that it does not come to its end before anything is done about it,
+    however long that takes. None if the command was over before."""
+    program = os.stat(os.path.join(LIBEXEC, 'bulkhead-' + who))
+
+    def runs_it(pid):
+        with contextlib.suppress(OSError):
+            return os.path.samestat(os.stat('/proc/%d/exe' % pid), program)
+
     def look():
-        for pid in descendants(b.p.pid):
-            if pid not in w.pids and processes().get(pid) == 'bulkhead-' + who:
-                return pid
-        return creator.poll() is not None and -1
-    return until(look, 'a %s appears' % who)
+        return [p for p in descendants(b.p.pid) if p not in others and runs_it(p)] or creator.poll() is not None
+    found = until(look, 'a %s appears' % who)
+    if found is True:
+        return None
+    maker, some = found[0], 0.002  # seconds; more each time, for where CPUs are busy it does not run at once
+
+    def begun():
+        nonlocal some
+        kill(maker, signal.SIGCONT)
+        time.sleep(some)
+        kill(maker, signal.SIGSTOP)
+        some *= 1.2
+        return grown(maker, 16 << 10) or creator.poll() is not None
+    kill(maker, signal.SIGSTOP)
+    until(begun, 'it populates')
+    return maker
 
 
 def while_populating(b, w):
@@ -153,14 +173,16 @@ def while_populating(b, w):
         with t.part(what):
             verb = 'run' if who == 'run' else 'create'
             p = start(verb, '--name', 'victim', '--memory', 'size=%dM,prefault=on,%s' % (BIG, backing), '--socket', b.socket)
-            maker = helper_of(b, w, 'memsrv' if 'on' in backing else 'worker', p)
-            if maker > 0:
-                until(lambda: grown(maker, 16 << 10), 'it populates')
-            in_time = p.poll() is None
-            t.ok(in_time, what + ': it was caught in the middle', result(p) if not in_time else '')
+            maker = in_the_middle(b, w.pids, 'memsrv' if backing == 'shared=on' else 'worker', p)
+            if not t.ok(maker and p.poll() is None, what + ': it was caught in the middle', p.poll()):
+                p.kill()
+                result(p)
+                undisturbed(b, w, inventory, what, gone=False)
+                continue
             kill(p.pid if who in ('cli', 'run') else maker)
             rc, out, err = result(p)
             if who in ('cli', 'run'):
+                kill(maker, signal.SIGCONT)
                 t.equal(rc, -signal.SIGKILL, what + ': the command is dead')
                 # A create does not belong to its client: the VM may come into being, or not.
                 until(lambda: b.state('victim') in ((None,) if who == 'run' else (None, 'created', 'stopped')))
@@ -293,8 +315,7 @@ def brokers():
     last = None
     for who in ('broker', 'spawner', 'SIGTERM'):
         what = 'daemon, %s' % (who if who == 'SIGTERM' else who + ' killed')
-        with t.part(what):
-            b = Broker(after=last)
+        with t.part(what), Broker(after=last) as b:
             last = b
             b('create', '--name', 'made', *MIXED, check=0)
             b('create', '--name', 'runs', *MIXED, check=0)
@@ -302,8 +323,9 @@ def brokers():
             c = Console('run', '--name', 'attached', '--socket', b.socket, *MIXED)
             c.ready()
             waiting = start('wait', 'runs', '--socket', b.socket)
+            others = set(descendants(b.p.pid))
             populating = start('create', '--name', 'big', '--memory', 'size=%dM,prefault=on,shared=on' % BIG, '--socket', b.socket)
-            until(lambda: b.state('big') is not None or populating.poll() is not None)
+            t.ok(in_the_middle(b, others, 'memsrv', populating) and populating.poll() is None, what + ': caught in the middle of a create')
             if who == 'SIGTERM':
                 b.p.terminate()
             else:
@@ -317,7 +339,7 @@ def brokers():
             t.ok(c.wait() in (5,) if who != 'SIGTERM' else c.wait() in (0, 5), what + ': the attached command ends', c.errors())
             for p in (waiting, populating):
                 rc, out, err = result(p)
-                t.ok(rc != 0 or who == 'SIGTERM', what + ': %s ends and says so' % p.args[1], '%d %s' % (rc, err))
+                t.ok(rc != 0 and err.strip() or p is waiting and who == 'SIGTERM', what + ': %s ends and says so' % p.args[1], '%d %s' % (rc, err))
             b.log.close()
             ours = lambda: [d for d in before.differences() if not (who == 'broker' and d.startswith('sockets'))]
             until(lambda: not ours(), 'differences: %s' % ours())
