@@ -64,13 +64,17 @@ class Left:
             if told not in (left, left - asked):
                 self.wrong.append((what, m))
 
-    def stopped(self, what):
-        """No VM grows now, whatever was asked for."""
+    def at_rest(self):
+        """(broker, kernel) while no VM grows, whatever was asked for. What has just ended may still be on its way back."""
         for _ in range(100):
             left = kernel()
             told = self.broker()
             if left == kernel():
                 break
+        return told, left
+
+    def stopped(self, what):
+        told, left = self.at_rest()
         if told != left:
             self.wrong.append((what, told, left))
 
