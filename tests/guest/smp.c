@@ -14,7 +14,9 @@
 #define ICR_SIPI           0x4600u
 #define ICR_FIXED          0x4000u
 #define ICR_BUSY           0x1000u
-#define START_CYCLES       UINT64_C(4000000000) /* a second or more; nothing is known of the clock yet */
+/* Nothing is known of the clock yet. */
+#define AGAIN_CYCLES       UINT64_C(500000000)    /* a tenth of a second or more: SIPI once more, as processors of old need it */
+#define START_CYCLES       UINT64_C(200000000000) /* half a minute or more, for a busy host: one that is enabled comes */
 
 enum cpu_state { CPU_ABSENT, CPU_STARTING, CPU_UP, CPU_TRAPPED };
 
@@ -142,7 +144,7 @@ static void start_one(uint32_t apic_id, uint64_t trampoline)
 	for (t = rdtsc(); rdtsc() - t < 500000;)
 		cpu_relax();
 	ipi(apic_id, ICR_SIPI | (uint32_t)(trampoline >> 12));
-	if (!wait_up(c, START_CYCLES / 8)) {
+	if (!wait_up(c, AGAIN_CYCLES)) {
 		ipi(apic_id, ICR_SIPI | (uint32_t)(trampoline >> 12));
 		wait_up(c, START_CYCLES);
 	}

@@ -144,7 +144,7 @@ def disk(b):
                 g.do('%s %d %d' % (how, Z, 32 * MiB))
                 t.equal(SIZE // 1024 - g.object_kb(SIZE), 32 << 10, how + ': given up, with a back-end that has the zone')
                 for page in 0, 5, 4095:
-                    t.ok('done' in g.do('ddma %d' % (Z + page * 8192)), '%s: the disk writes into page %d of it' % (how, 2 * page))
+                    t.ok('done' in g.do('ddma %d %d' % (Z + page * 8192, PATIENCE * 1000)), '%s: the disk writes into page %d of it' % (how, 2 * page))
                 t.equal([g.peek(Z + page * 8192 + off) for page in (0, 5, 4095) for off in (0, 4088)], [0x7777777777777777] * 6, how + ': the guest sees what it wrote')
                 t.equal([g.peek(Z + page * 8192 + off) for page in (0, 5, 4095) for off in (4096, 8184)], [0] * 6, how + ': beside it is nothing')
                 t.equal(g.object_kb(SIZE), (SIZE - 32 * MiB) // 1024 + 6 * 4, how + ': and just what was touched is there')

@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 import probe_dimms
-from vmlib import TMP, Broker, Console, HugePool, Inventory, MiB, Tap, procfs, until
+from vmlib import PATIENCE, TMP, Broker, Console, HugePool, Inventory, MiB, Tap, procfs, until
 
 sys.path.insert(0, os.path.join(os.environ['BULKHEAD_SRC'], 'tests', 'lib'))
 import vhost  # noqa: E402
@@ -244,7 +244,7 @@ def dma(b):
         with Machine(b, sock) as m:
             resize(b, m.c, 64 * MiB)
             t.equal(m.plug(0, 16), 'ack', 'DMA: 32 of 64 MiB are plugged')
-            t.ok('done' in ask(m.c, 'ddma %d' % (m.window + 15 * BLOCK)) and '5a5a5a5a5a5a5a5a' in ask(m.c, 'peek %d' % (m.window + 15 * BLOCK)),
+            t.ok('done' in ask(m.c, 'ddma %d %d' % (m.window + 15 * BLOCK, PATIENCE * 1000)) and '5a5a5a5a5a5a5a5a' in ask(m.c, 'peek %d' % (m.window + 15 * BLOCK)),
                  'DMA: the disk writes into memory that is plugged')
             had = kb(b)
             for where in (m.window + 16 * BLOCK, m.window + WINDOW - BLOCK):
