@@ -13,5 +13,6 @@
 int host_facts_read(int root, struct host_facts *ret, struct err *e);
 
 /* Reads again what changes by itself: free memory, total and free huge pages. For facts from host_facts_read of the same root.
- * A fraction of the full cost (10 files on a host with one node, 5 for each node on others). *f is untouched on failure. */
+ * spoken_for is the kernel's word alone afterwards. A fraction of the full cost (10 files on a host with one node, 5 for each node
+ * on others). *f is untouched on failure. */
 int host_facts_refresh(int root, struct host_facts *f, struct err *e);
