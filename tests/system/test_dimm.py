@@ -8,7 +8,7 @@ import os
 import signal
 
 from probe_dimms import BOOT, ENABLED, INSERTED, NODE, REMOVE, SELECT, SLOTS, STATUS, WINDOW, Guest
-from vmlib import LAB, Broker, Console, HugePool, Inventory, MiB, Tap, until
+from vmlib import LAB, Broker, Console, HugePool, Inventory, MiB, Tap, stat_of, until
 
 t = Tap()
 before = Inventory()
@@ -159,6 +159,7 @@ with Broker() as b:
                 os.ftruncate(thief, free * 2 * MiB)
                 worker = b.info('poor')['worker_pid']
                 os.kill(worker, signal.SIGSTOP)
+                until(lambda: stat_of(worker)[1] == 'T', 'the worker stands')
                 g.resize(128, '--no-wait')
                 with contextlib.suppress(OSError):
                     for i in range(free - 20):
