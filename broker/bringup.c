@@ -31,12 +31,21 @@ static int promise(struct vm *vm, struct err *e)
 	struct broker *b = vm->b;
 	int r;
 
+	/* What the last worker made has gone with it: until the next one has made it anew nobody else is to be promised it. */
+	if (vm->again && !vm_needs_memsrv(vm))
+		ledger_returned(&b->ledger, &vm->promise);
 	if (vm->promise.made)
 		return 0;
 	r = host_facts_refresh(HOST_ROOT_REAL, &b->facts, e);
-	if (r == 0)
-		grow_promised(b, NULL, &b->facts);
-	return r < 0 ? r : ledger_promise(&b->ledger, &b->facts, &vm->plan, &vm->promise, e);
+	if (r < 0)
+		return r;
+	grow_promised(b, NULL, &b->facts);
+	r = ledger_promise(&b->ledger, &b->facts, &vm->plan, &vm->promise, e);
+	if (r == -ENOMEM && vm->again) { /* somebody was faster; a guest that ran a moment ago may try all the same */
+		log_line("VM %s, started again after a reset: %s", vm->name, e->text);
+		r = 0;
+	}
+	return r;
 }
 
 static int spawn(struct helper *h, uint64_t patience_ms, struct err *e)
@@ -86,7 +95,8 @@ int vm_bring_up(struct vm *vm, bool start, struct err *e)
 	int r;
 
 	vm->start = start;
-	vm->has_end = vm->end_told = vm->reset = vm->again = vm->drop_memory = false;
+	vm->again = vm->reset && vm->state != VM_STOPPED;
+	vm->has_end = vm->end_told = vm->reset = vm->drop_memory = false;
 	vm->fail = (struct err){0};
 	vm->granted = vm->ready = vm->acting = false;
 	vm->act_until = vm->explain_by = 0;

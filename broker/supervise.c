@@ -43,8 +43,6 @@ static void worker_gone(struct vm *vm, const char *how, bool expected)
 			log_line("VM %s: not started again after a reset: %s", vm->name, e.text);
 			vm_set_end(vm, END_RESET, "it could not be started again after a reset: %.200s", e.text);
 			vm_take_down(vm, GOAL_STOPPED);
-		} else {
-			vm->again = true;
 		}
 		return;
 	}

@@ -228,8 +228,9 @@ class Broker:
         return len(os.listdir('/proc/%d/fd' % self.p.pid))
 
     def rss_kib(self):
-        with open('/proc/%d/status' % self.p.pid) as f:
-            return next(int(line.split()[1]) for line in f if line.startswith('VmRSS'))
+        """Counted page by page: VmRSS may be off by what each CPU has not told yet."""
+        with open('/proc/%d/smaps_rollup' % self.p.pid) as f:
+            return next(int(line.split()[1]) for line in f if line.startswith('Rss:'))
 
     def spawner(self):
         return next(p for p in children(self.p.pid))
