@@ -54,10 +54,12 @@ static bool enqueue(struct client *c, const void *data, size_t len)
 		return false;
 	*q = (struct queued){.len = len};
 	memcpy(q->data, data, len);
-	if (c->tail)
+	if (c->tail) {
 		c->tail->next = q;
-	else
+	} else {
 		c->head = q;
+		c->silent_since = now_ms(); /* until now there was nothing that it had not fetched */
+	}
 	c->tail = q;
 	c->n_queued++;
 	c->queued_bytes += len;
@@ -86,6 +88,7 @@ int client_flush(struct client *c)
 		if (r < 0)
 			return r;
 		unqueue(c);
+		c->silent_since = now_ms();
 	}
 	return 0;
 }

@@ -6,7 +6,7 @@
 
 #define CLIENT_QUEUE       64u /* messages that wait for a client to fetch them */
 #define CLIENT_QUEUE_BYTES (256u * 1024u)
-#define CLIENT_SILENCE_MS  30000u /* without a request, and not waiting for anything */
+#define CLIENT_SILENCE_MS  30000u /* without a request, and not waiting for anything; without fetching what waits for it */
 
 struct queued;
 
