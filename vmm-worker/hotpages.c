@@ -11,6 +11,9 @@
 #define MAKE_STEP     (4 * MiB)  /* a millisecond or two */
 #define DROP_STEP     (64 * MiB) /* 3 ms of small pages; a window may be large and hold next to nothing */
 #define MEMSRV_STEP   (64 * MiB) /* memsrv, too, has others to answer */
+#define AHEAD_MOST    (14 * MiB) /* a guest waits some 2 ms for as much */
+#define AHEAD_MS      5u
+#define IN_A_ROW_US   1000u
 #define OWED_MOST     (32 * MiB)
 #define OWED_MS       5u
 #define OWED_AGAIN_MS 1000u
@@ -146,10 +149,11 @@ static int catch_up(struct hot_pages *p, uint64_t now)
 	return 0;
 }
 
-/* One step. */
+/* One step, the last one with what is made ahead. */
 static int have_made(struct hot_pages *p, uint64_t len, uint64_t now)
 {
-	struct plug_request rq = request(p->h, p->from + p->done, len, PLUG_MAKE);
+	uint64_t extra = p->done + len == p->len ? p->extra : 0;
+	struct plug_request rq = request(p->h, p->from + p->done, len + extra, PLUG_MAKE);
 	bool stale;
 	int rc = p->catching_up ? catch_up(p, now) : 0;
 
@@ -157,11 +161,56 @@ static int have_made(struct hot_pages *p, uint64_t len, uint64_t now)
 		return rc;
 	rc = ask(p, &rq, now);
 	stale = rc == -EEXIST || (rc == -EDQUOT && p->behind[p->h - p->gm->hot]);
-	if (!stale || p->caught_up)
-		return rc;
-	p->catching_up = p->caught_up = true;
-	p->caught = 0;
-	return have_made(p, len, now);
+	if (stale && !p->caught_up) {
+		p->catching_up = p->caught_up = true;
+		p->caught = 0;
+		return have_made(p, len, now);
+	}
+	if (rc == 0 && extra) {
+		p->ahead = p->h;
+		p->ahead_from = p->from + p->len;
+		p->ahead_len = extra;
+		p->ahead_until = now + AHEAD_MS;
+	} else if (rc < 0 && extra && rc != -EINPROGRESS && rc != -EPIPE && rc != -ETIMEDOUT) {
+		p->extra = 0; /* there may be enough for the guest */
+		return have_made(p, len, now);
+	}
+	return rc;
+}
+
+void hot_pages_give_up(struct hot_pages *p)
+{
+	struct plug_request drop;
+
+	if (!p->ahead)
+		return;
+	/* memsrv drops it, too, and what could not be dropped here then goes there. */
+	hot_drop(p->ahead, p->ahead_from, p->ahead_len, true);
+	drop = request(p->ahead, p->ahead_from, p->ahead_len, PLUG_DROP);
+	if (p->unheard || p->late || send_memsrv(p, &drop) < 0)
+		p->behind[p->ahead - p->gm->hot] = true;
+	p->ahead = NULL;
+}
+
+uint64_t hot_pages_ahead(const struct hot_pages *p, const struct gm_hot *h)
+{
+	return p->ahead == h ? p->ahead_len : 0;
+}
+
+/* How much of a range is there already; it is ahead no longer. */
+static uint64_t use_ahead(struct hot_pages *p, const struct gm_hot *h, uint64_t from, uint64_t len)
+{
+	if (p->ahead != h || p->ahead_from != from) {
+		hot_pages_give_up(p);
+		return 0;
+	}
+	if (len >= p->ahead_len) {
+		p->ahead = NULL;
+		return p->ahead_len;
+	}
+	p->ahead_from += len;
+	p->ahead_len -= len;
+	return len;
 }
 
 /* --- a range --- */
@@ -188,16 +237,7 @@ static void begin(struct hot_pages *p, const struct gm_hot *h, struct mem_range 
 	p->make = make;
 	p->asked = p->catching_up = p->caught_up = false;
 	p->why = p->kept = 0;
-}
-
-void hot_pages_make(struct hot_pages *p, const struct gm_hot *h, struct mem_range r)
-{
-	begin(p, h, r, true);
-}
-
-void hot_pages_drop(struct hot_pages *p, const struct gm_hot *h, struct mem_range r)
-{
-	begin(p, h, r, false);
+	p->extra = 0;
 }
 
 static bool is_ours(const struct hot_pages *p, const struct gm_hot *h)
@@ -208,6 +248,27 @@ static bool is_ours(const struct hot_pages *p, const struct gm_hot *h)
 static bool made_here(const struct hot_pages *p)
 {
 	return is_ours(p, p->h);
+}
+
+void hot_pages_make(struct hot_pages *p, const struct gm_hot *h, struct mem_range r, uint64_t more)
+{
+	uint64_t block = h->blocks.block_size, most = AHEAD_MOST / block;
+	bool in_a_row = p->last == h && p->last_end == r.first * block && now_us() - p->last_at <= IN_A_ROW_US;
+
+	begin(p, h, r, true);
+	if (made_here(p))
+		return;
+	p->done = use_ahead(p, h, p->from, p->len);
+	if (in_a_row && p->done < p->len)
+		p->extra = (more < most ? more : most) * block;
+	p->last = h;
+	p->last_end = p->from + p->len;
+}
+
+void hot_pages_drop(struct hot_pages *p, const struct gm_hot *h, struct mem_range r)
+{
+	hot_pages_give_up(p);
+	begin(p, h, r, false);
 }
 
 bool hot_pages_put_off(struct hot_pages *p, const struct gm_hot *h, struct mem_range r, uint64_t now)
@@ -234,6 +295,9 @@ uint64_t hot_pages_owed(const struct hot_pages *p, const struct gm_hot *h)
 
 int hot_pages_settle(struct hot_pages *p, uint64_t now)
 {
+	if (p->ahead && now < p->ahead_until)
+		return (int)(p->ahead_until - now); /* what is owed, too, is paid by then */
+	hot_pages_give_up(p);
 	if (p->owed && now < p->owed_until)
 		return (int)(p->owed_until - now);
 	p->owed_until = now + OWED_AGAIN_MS;
@@ -269,7 +333,10 @@ static int make(struct hot_pages *p, bool wanted, uint64_t now)
 		if (now_us() >= p->turn_end)
 			break;
 	}
-	return p->done < p->len ? -EINPROGRESS : 0;
+	if (p->done < p->len)
+		return -EINPROGRESS;
+	p->last_at = now_us();
+	return 0;
 }
 
 static int drop(struct hot_pages *p, uint64_t now)

@@ -30,6 +30,14 @@ struct hot_pages {
 	int kept;         /* this process could not drop all */
 	int unpaid;       /* nor what was put off before it */
 
+	/* Made ahead by memsrv, of a guest that asks for block after block: nobody's yet. */
+	const struct gm_hot *ahead;     /* NULL: none */
+	uint64_t ahead_from, ahead_len; /* bytes of the window */
+	uint64_t ahead_until;           /* ms */
+	uint64_t extra;                 /* bytes that are to be made ahead with the range under way */
+	const struct gm_hot *last;      /* the last range that was to be made by memsrv, */
+	uint64_t last_end, last_at;     /* where it ended, and us: when */
+
 	/* Put off: pages of this process' own that go back together. */
 	const struct gm_hot *owed;    /* NULL: none */
 	uint64_t owed_from, owed_len; /* bytes of the window */
@@ -43,8 +51,15 @@ void hot_pages_init(struct hot_pages *p, const struct guestmem *gm, int plug_fd)
 void hot_pages_turn(struct hot_pages *p);
 
 /* Begin with a range of blocks; nothing else may be under way. Then hot_pages_work is to be called until it is done. */
-void hot_pages_make(struct hot_pages *p, const struct gm_hot *h, struct mem_range r);
 void hot_pages_drop(struct hot_pages *p, const struct gm_hot *h, struct mem_range r);
+/* more: blocks right behind the range that are not plugged, and that the guest may well ask for next. To wake memsrv and to hear
+ * it takes nearly as long as some blocks do, so of a guest that asks for one after the other it makes a few ahead. They go back
+ * some ms after the last request at the latest, if hot_pages_settle is called when it says. */
+void hot_pages_make(struct hot_pages *p, const struct gm_hot *h, struct mem_range r, uint64_t more);
+
+/* Bytes that were made ahead in a window; and they go back now. */
+uint64_t hot_pages_ahead(const struct hot_pages *p, const struct gm_hot *h);
+void hot_pages_give_up(struct hot_pages *p);
 
 /* Each time that pages go, every CPU that runs a vCPU is interrupted. A guest that unplugs block after block need not wait for
  * that: true: these go back with the next ones, a few MiB of them, and a few ms later at most if hot_pages_settle is called when
@@ -52,7 +67,7 @@ void hot_pages_drop(struct hot_pages *p, const struct gm_hot *h, struct mem_rang
 bool hot_pages_put_off(struct hot_pages *p, const struct gm_hot *h, struct mem_range r, uint64_t now);
 /* How much of a window that is, bytes. */
 uint64_t hot_pages_owed(const struct hot_pages *p, const struct gm_hot *h);
-/* What was put off goes back now, if it is time. Returns ms until it will be time; -1: nothing is put off. */
+/* What was put off, or made ahead, goes back now, if it is time. Returns ms until it will be time; -1: there is none. */
 int hot_pages_settle(struct hot_pages *p, uint64_t now);
 
 /* -EINPROGRESS: it is to be called again, when hot_pages_wait says. 0: done; what was dropped the host has back, and memsrv,

@@ -8,7 +8,6 @@
 #include <time.h>
 
 #define TELL_MS  60000u /* for back-ends to follow a change: more than the end of a ring's requests may take */
-#define STILL_MS 1000u  /* that a guest stands still for requests of its disks at most, before it goes on for as long */
 #define LOOK_MS  1      /* how often they are looked at meanwhile */
 #define BURST    16u    /* requests that are done one after the other before the rest of the machine has its turn */
 #define NEXT_US  100u   /* that the next request of a guest on its way is looked for, before poll sleeps */
@@ -92,35 +91,6 @@ static void explain(struct machine *m, size_t i, int code)
 		snprintf(text, cap, "the host has no memory left where this zone may be (%s)", strerrordesc_np(-code));
 }
 
-/* Whether all back-ends that are there can be told. */
-static bool back_ends_take(struct machine *m, size_t i, struct mem_range r, bool plug)
-{
-	const struct gm_hot *h = &m->gm.hot[i];
-	bool good = true;
-
-	pthread_mutex_lock(&m->dev_lock);
-	for (size_t k = 0; k < m->virtio.n_vhost && good; k++) {
-		const struct vhost_dev *d = &m->virtio.vhost[k];
-		unsigned regions;
-
-		good = vhost_memory_takes(d, h, r, plug, &regions);
-		if (!good)
-			snprintf(m->hotplug.refused[i], sizeof(m->hotplug.refused[i]),
-				 "the back-end of %.40s takes %u regions of memory, with this change there would be %u",
-				 d->plan->id, d->front.max_map, regions);
-	}
-	pthread_mutex_unlock(&m->dev_lock);
-	return good;
-}
-
-static void tell_back_ends(struct machine *m, const struct hotplug_change *c)
-{
-	pthread_mutex_lock(&m->dev_lock);
-	for (size_t k = 0; k < m->virtio.n_vhost; k++)
-		vhost_memory_changed(&m->virtio.vhost[k], &m->gm.hot[c->window], c->range, c->plug);
-	pthread_mutex_unlock(&m->dev_lock);
-}
-
 static bool next_job(struct machine *m, size_t i, struct mem_job *ret)
 {
 	pthread_mutex_lock(&m->dev_lock);
@@ -138,54 +108,6 @@ static void answer(struct machine *m, size_t i, uint16_t response)
 		virtio_mem_finish(&m->virtio.dev[m->virtio.first_mem + i], response);
 	pthread_mutex_unlock(&m->dev_lock);
 	runctl_round(&m->run);
-}
-
-static bool any_drains(const struct machine *m)
-{
-	for (size_t k = 0; k < m->virtio.n_vhost; k++)
-		if (vhost_drains(&m->virtio.vhost[k]))
-			return true;
-	return false;
-}
-
-/* Holds the guest while a disk's requests have to end first, and looks whether they have; where that takes long, the guest goes
- * on for a while in between. Under the lock, but not while it waits for vCPUs, one of which may wait for the lock. */
-static void keep_still(struct machine *m, struct hotplug_change *c, const struct hotplug_pause *pause, uint64_t now)
-{
-	if (!c->still && now >= c->turn && any_drains(m)) {
-		pthread_mutex_unlock(&m->dev_lock);
-		pause->hold(pause->arg);
-		pthread_mutex_lock(&m->dev_lock);
-		c->still = true;
-		c->turn = now + STILL_MS;
-	}
-	if (!c->still)
-		return;
-	for (size_t k = 0; k < m->virtio.n_vhost; k++)
-		vhost_drain(&m->virtio.vhost[k]);
-	if (any_drains(m) && now < c->turn)
-		return;
-	c->turn = any_drains(m) ? now + STILL_MS : 0;
-	c->still = false;
-	pause->release(pause->arg);
-}
-
-/* true: every back-end has followed, or is gone. */
-static bool is_told(struct machine *m, struct hotplug_change *c, const struct hotplug_pause *pause, uint64_t now)
-{
-	bool told = true;
-
-	pthread_mutex_lock(&m->dev_lock);
-	keep_still(m, c, pause, now);
-	for (size_t k = 0; k < m->virtio.n_vhost; k++) {
-		struct vhost_dev *d = &m->virtio.vhost[k];
-
-		if (!vhost_memory_is_told(d) && now >= c->until)
-			vhost_memory_give_up(d);
-		told = told && vhost_memory_is_told(d);
-	}
-	pthread_mutex_unlock(&m->dev_lock);
-	return told;
 }
 
 static void end(struct machine *m, struct hotplug_change *c, uint16_t response)
@@ -210,7 +132,7 @@ static void tell(struct machine *m, struct hotplug_change *c, uint64_t now)
 {
 	c->stage = STAGE_TELL;
 	c->until = now + TELL_MS;
-	tell_back_ends(m, c);
+	hottell_begin(m, c);
 }
 
 /* Not NACK where the host has nothing, which drivers take for "your idea of requested_size is old" and ask again at once; later
@@ -218,8 +140,19 @@ static void tell(struct machine *m, struct hotplug_change *c, uint64_t now)
 static uint16_t refusal(struct machine *m, const struct hotplug_change *c)
 {
 	return !is_wanted(m, c)                                ? VIRTIO_MEM_RESP_NACK
-	       : !back_ends_take(m, c->window, c->range, true) ? VIRTIO_MEM_RESP_BUSY
+	       : !hottell_takes(m, c->window, c->range, true) ? VIRTIO_MEM_RESP_BUSY
 							       : VIRTIO_MEM_RESP_ACK;
+}
+
+/* Blocks behind a range that is to be plugged which the guest is to have as well, and has not yet. */
+static uint64_t more_behind(const struct machine *m, const struct hotplug_change *c)
+{
+	const struct mem_blocks *b = &m->gm.hot[c->window].blocks;
+	uint64_t end = c->range.first + c->range.n, wanted = b->wanted - b->n_plugged - c->range.n;
+
+	if (m->hotplug.acpi || end == b->n || mem_blocks_has(b, end))
+		return 0;
+	return mem_blocks_run(b, end, wanted);
 }
 
 static void begin_plug(struct machine *m, struct hotplug_change *c)
@@ -229,7 +162,19 @@ static void begin_plug(struct machine *m, struct hotplug_change *c)
 	if (response != VIRTIO_MEM_RESP_ACK)
 		return end(m, c, response);
 	c->stage = STAGE_MAKE;
-	hot_pages_make(&m->hotplug.pages, &m->gm.hot[c->window], c->range);
+	hot_pages_make(&m->hotplug.pages, &m->gm.hot[c->window], c->range, more_behind(m, c));
+}
+
+/* What was made ahead is never more than what the guest is to have. */
+static void trim_ahead(struct machine *m)
+{
+	for (size_t i = 0; i < m->hotplug.n; i++) {
+		const struct gm_hot *h = &m->gm.hot[i];
+		uint64_t ahead = hot_pages_ahead(&m->hotplug.pages, h) / h->blocks.block_size;
+
+		if (ahead && h->blocks.n_plugged + ahead > h->blocks.wanted)
+			hot_pages_give_up(&m->hotplug.pages);
+	}
 }
 
 /* Pages, slot, and only then does anybody see it as memory. */
@@ -279,7 +224,7 @@ static void begin_unplug(struct machine *m, struct hotplug_change *c, const stru
 	uint64_t plugged = h->blocks.n_plugged;
 	int rc;
 
-	if (!back_ends_take(m, c->window, c->range, false))
+	if (!hottell_takes(m, c->window, c->range, false))
 		return end(m, c, VIRTIO_MEM_RESP_BUSY);
 	if (!m->hotplug.acpi && plugged > h->blocks.wanted)
 		home_go(&m->home, now);
@@ -352,7 +297,7 @@ static bool go_on(struct machine *m, const struct hotplug_pause *pause, uint64_t
 			more = make(m, c, pause, now);
 			break;
 		case STAGE_TELL:
-			more = is_told(m, c, pause, now);
+			more = hottell_done(m, c, pause, now);
 			if (more)
 				told(m, c, pause, now);
 			break;
@@ -463,6 +408,7 @@ int hotplug_work(struct machine *m, const struct hotplug_pause *pause, uint64_t 
 	} while (again && !hp->acpi && n < BURST);
 	if (done)
 		runctl_round(&m->run);
+	trim_ahead(m);
 	owed = again ? 0 : hot_pages_settle(&hp->pages, now);
 	home = home_settle(&m->home, now);
 	if (!done)

@@ -91,6 +91,14 @@ void hotplug_count(struct machine *m);
  * otherwise. now: ms. *ret_again: ms until something may be told that is held back now, -1: nothing is. */
 bool hotplug_news(struct machine *m, uint64_t now, struct hotplug_news *ret, int *ret_again);
 
+/* --- hottell.c: back-ends hear of a change. Without the device lock --- */
+
+/* Whether all that are there can be told of window i's range; if not, refused says why. */
+bool hottell_takes(struct machine *m, size_t i, struct mem_range r, bool plug);
+void hottell_begin(struct machine *m, const struct hotplug_change *c);
+/* true: every back-end has followed, or is gone. now: ms. */
+bool hottell_done(struct machine *m, struct hotplug_change *c, const struct hotplug_pause *pause, uint64_t now);
+
 /* --- dimms.c: with ACPI, who asks hotplug.c for memory. Under the device lock --- */
 
 /* The next thing to be done, also kept in dimm_job; dimms_answer says when it is. */
