@@ -1,9 +1,9 @@
-/* Where the main thread runs while memory goes. For each memory slot that goes it sleeps twice, until a kernel thread has seen that
- * nobody uses the old table of slots (SRCU). On hosts of less than 128 CPUs that thread runs on the CPU that the host has booted
- * with. If a guest that polls for its answer runs there, and the main thread elsewhere, each of the two sleeps waits for that guest to
- * be interrupted and for an idle CPU to wake: half of the speed. So the main thread goes there itself as long as its guest is on its way
- * down, and shows its vCPUs another CPU. What was changed from outside since the machine was built is undone by that, but for a
- * cpuset. Main thread. */
+/* Where the main thread runs while memory goes, or comes block by block. For each memory slot that goes it sleeps twice, for one that
+ * comes once, until a kernel thread has seen that nobody uses the old table of slots (SRCU). On hosts of less than 128 CPUs that
+ * thread runs on the CPU that the host has booted with. If a guest that polls for its answer runs there, and the main thread
+ * elsewhere, each of these sleeps waits for that guest to be interrupted and for an idle CPU to wake: half of the speed. So the main
+ * thread goes there itself as long as its guest is on its way down, or has more blocks made ahead of it, and shows its vCPUs another
+ * CPU. What was changed from outside since the machine was built is undone by that, but for a cpuset. Main thread. */
 #pragma once
 #include "model/limits.h"
 

@@ -155,9 +155,13 @@ static uint64_t more_behind(const struct machine *m, const struct hotplug_change
 	return mem_blocks_run(b, end, wanted);
 }
 
-static void begin_plug(struct machine *m, struct hotplug_change *c)
+static void begin_plug(struct machine *m, struct hotplug_change *c, uint64_t now)
 {
 	uint16_t response = refusal(m, c);
+
+	/* The pages are there, and what is left to wait for is KVM. */
+	if (!m->hotplug.acpi && hot_pages_ahead(&m->hotplug.pages, &m->gm.hot[c->window]))
+		home_go(&m->home, now);
 
 	if (response != VIRTIO_MEM_RESP_ACK)
 		return end(m, c, response);
@@ -249,7 +253,7 @@ static void begin(struct machine *m, size_t i, const struct mem_job *job, const 
 				     .window = i,
 				     .range = job->range};
 	if (c->plug)
-		begin_plug(m, c);
+		begin_plug(m, c, now);
 	else
 		begin_unplug(m, c, pause, now);
 }
